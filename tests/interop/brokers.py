@@ -1,0 +1,117 @@
+"""The brokers under test: ours, and Debian's Mosquitto."""
+
+import os
+import pathlib
+import socket
+import subprocess
+
+from process import LIMIT, Process, home_environment
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DECLIC = pathlib.Path(os.environ.get("DECLIC") or ROOT / "target/release/declic").absolute()
+MOSQUITTO = os.environ.get("MOSQUITTO") or "/usr/sbin/mosquitto"
+
+HOST = "127.0.0.1"
+
+
+def free_port():
+    """A port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return listener.getsockname()[1]
+
+
+class Broker:
+    """A broker process on one loopback port that can be stopped, killed and started again."""
+
+    kind = ""
+
+    def __init__(self, home, users=None):
+        self.home = home
+        self.users = users
+        self.port = 0
+        self.process = None
+
+    @property
+    def url(self):
+        return f"mqtt://{HOST}:{self.port}"
+
+    def kill(self):
+        self.process.kill()
+
+    def stop(self):
+        return self.process.stop()
+
+    def clean_up(self):
+        if self.process is not None:
+            self.process.clean_up()
+
+
+class DeclicBroker(Broker):
+    kind = "declic"
+
+    def start(self):
+        """Starts it, on the port it had before if there was one."""
+        argv = [DECLIC, "broker", "--listen", f"{HOST}:{self.port}"]
+        if self.users is not None:
+            argv += ["--users", self._users_file()]
+        self.process = Process(argv, env=home_environment(self.home))
+        told = self.process.expect(r"^listening on mqtt://127\.0\.0\.1:(\d+)$")
+        self.port = int(told.group(1))
+        return self
+
+    def _users_file(self):
+        path = self.home / "users"
+        path.write_text("".join(f"{name}:{password}\n" for name, password in self.users.items()))
+        path.chmod(0o600)
+        return path
+
+
+class MosquittoBroker(Broker):
+    kind = "mosquitto"
+
+    def start(self):
+        asked = self.port
+        for _ in range(5):
+            self.port = asked or free_port()
+            self.process = Process([MOSQUITTO, "-c", self._configuration()])
+            if self._ready():
+                return self
+            told = self.process.text()
+            self.process.clean_up()
+            if asked:
+                break
+        raise AssertionError(f"Mosquitto does not start\n{told}")
+
+    def _ready(self):
+        try:
+            self.process.expect(r"mosquitto version \S+ running", stream="err", timeout=LIMIT)
+        except AssertionError:
+            return False
+        with socket.create_connection((HOST, self.port), timeout=LIMIT):
+            return True
+
+    def _configuration(self):
+        lines = [f"listener {self.port} {HOST}", "log_dest stderr", "log_type all", "connection_messages true"]
+        if os.geteuid() == 0:
+            lines.append("user root")  # it would drop to a user that may not read its own files
+        if self.users is None:
+            lines.append("allow_anonymous true")
+        else:
+            lines += ["allow_anonymous false", f"password_file {self._password_file()}"]
+        path = self.home / "mosquitto.conf"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def _password_file(self):
+        path = self.home / "passwords"
+        path.touch(mode=0o600)
+        for name, password in self.users.items():
+            subprocess.run(["mosquitto_passwd", "-b", path, name, password], check=True, capture_output=True)
+        return path
+
+
+KINDS = {broker.kind: broker for broker in (DeclicBroker, MosquittoBroker)}
+
+# INTEROP_BROKER=mosquitto checks the suite itself: what it asks of a broker, Mosquitto answers.
+UNDER_TEST = os.environ.get("INTEROP_BROKER") or "declic"
