@@ -88,10 +88,11 @@ impl<'a> Publish<'a> {
         bytes: &'a [u8],
     ) -> Result<Option<(Self, usize)>, DecodeError> {
         header.check_version(version)?;
+        let qos = check_flags(header.flags())?;
         let available = bytes.get(..header.remaining_len()).unwrap_or(bytes);
         let missing = |len: usize| {
-            // More than the whole packet has: no further byte will mend that.
-            if len > header.remaining_len() {
+            // Beyond the whole packet, or all of it is here: no further byte will mend that.
+            if len > header.remaining_len() || available.len() == header.remaining_len() {
                 Err(DecodeError::Truncated)
             } else {
                 Ok(None)
@@ -100,7 +101,7 @@ impl<'a> Publish<'a> {
         let Some(topic_len) = available.first_chunk::<2>() else {
             return missing(2);
         };
-        let id_len = if header.flags() & QOS == 0 { 0 } else { 2 };
+        let id_len = if qos == QoS::AtMostOnce { 0 } else { 2 };
         let mut len = 2 + usize::from(u16::from_be_bytes(*topic_len)) + id_len;
         if version == ProtocolVersion::V5 {
             let Some((properties, varint)) =
@@ -161,11 +162,7 @@ impl<'a> Publish<'a> {
         version: ProtocolVersion,
         flags: u8,
     ) -> Result<Self, DecodeError> {
-        let qos = QoS::from_u8((flags & QOS) >> 1).ok_or(DecodeError::QoS)?;
-        let dup = flags & DUP != 0;
-        if dup && qos == QoS::AtMostOnce {
-            return Err(DecodeError::DupWithoutId);
-        }
+        let qos = check_flags(flags)?;
         let topic = match reader.string()? {
             "" if version == ProtocolVersion::V5 => None,
             topic => Some(TopicName::new(topic).map_err(DecodeError::TopicName)?),
@@ -183,7 +180,7 @@ impl<'a> Publish<'a> {
         }
         let retain = flags & RETAIN != 0;
         Ok(Self {
-            dup,
+            dup: flags & DUP != 0,
             delivery,
             retain,
             topic,
@@ -222,8 +219,49 @@ impl<'a> Publish<'a> {
     }
 }
 
+/// The QoS in a PUBLISH's flags.
+fn check_flags(flags: u8) -> Result<QoS, DecodeError> {
+    let qos = QoS::from_u8((flags & QOS) >> 1).ok_or(DecodeError::QoS)?;
+    if flags & DUP != 0 && qos == QoS::AtMostOnce {
+        return Err(DecodeError::DupWithoutId);
+    }
+    Ok(qos)
+}
+
 /// Flags of a PUBLISH's first byte.
 pub(crate) const DUP: u8 = 0b1000;
 const QOS: u8 = 0b0110;
 const RETAIN: u8 = 0b0001;
 const PLACE: PropertyPlace = PropertyPlace::Packet(PacketKind::Publish);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::FixedHeader;
+
+    fn decode_header(packet: &[u8]) -> Result<Option<(Publish<'_>, usize)>, DecodeError> {
+        let header = FixedHeader::decode(packet)
+            .expect("a valid fixed header")
+            .expect("a whole fixed header");
+        Publish::decode_header(ProtocolVersion::V5, header, &packet[header.len()..])
+    }
+
+    #[test]
+    fn a_property_length_cut_by_the_packets_end_is_not_waited_for() {
+        // The property length asks for another byte, but the packet ends with it. What follows
+        // belongs to the next packet.
+        for packet in [
+            &[0x30, 4, 0, 1, b'a', 0x80][..],
+            &[0x30, 4, 0, 1, b'a', 0x80, 0xc0, 0],
+        ] {
+            assert_eq!(decode_header(packet), Err(DecodeError::Truncated));
+        }
+        assert_eq!(decode_header(&[0x30, 5, 0, 1, b'a', 0x80]), Ok(None));
+    }
+
+    #[test]
+    fn wrong_flags_are_found_before_the_variable_header_is_there() {
+        assert_eq!(decode_header(&[0x36, 100]), Err(DecodeError::QoS));
+        assert_eq!(decode_header(&[0x38, 100]), Err(DecodeError::DupWithoutId));
+    }
+}
