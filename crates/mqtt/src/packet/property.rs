@@ -199,14 +199,14 @@ impl<'a> Properties<'a> {
 
     /// Writes a property length and the properties.
     pub(super) fn write_section(self, writer: &mut Writer<'_>, place: PropertyPlace) {
-        if self.as_encoded().is_none() {
-            let mut seen = Seen::default();
-            if self
-                .iter()
-                .any(|property| seen.check(&property, place).is_err())
-            {
-                writer.fail(EncodeError::Property);
-            }
+        // Received properties are checked too: they may come from another place, as a will's do
+        // when it is published.
+        let mut seen = Seen::default();
+        if self
+            .iter()
+            .any(|property| seen.check(&property, place).is_err())
+        {
+            writer.fail(EncodeError::Property);
         }
         writer.varint(u32::try_from(self.encoded_len()).unwrap_or(u32::MAX));
         self.write(writer);
@@ -358,5 +358,34 @@ mod value {
 
     pub(super) fn put_binary(writer: &mut Writer<'_>, value: &[u8]) {
         writer.binary(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{FixedHeader, Packet, ProtocolVersion, Publish};
+
+    #[test]
+    fn received_properties_are_not_sent_where_they_may_not_stand() {
+        // A will with a delay of 1 s, topic `a` and no payload.
+        let connect = b"\x10\x18\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x00\x05\x18\x00\x00\x00\x01\x00\x01a\x00\x00";
+        let header = FixedHeader::decode(connect)
+            .expect("a valid fixed header")
+            .expect("a whole fixed header");
+        let Ok(Packet::Connect(connect)) =
+            Packet::decode(ProtocolVersion::V5, header, &connect[header.len()..])
+        else {
+            panic!("a valid CONNECT");
+        };
+        let will = connect.will.expect("a will");
+        assert_eq!(will.properties.will_delay_interval(), Some(1));
+
+        let mut publish = Publish::new(will.topic, will.payload);
+        publish.properties = will.properties;
+        assert_eq!(
+            publish.encode(ProtocolVersion::V5, &mut [0; 32]),
+            Err(EncodeError::Property)
+        );
     }
 }
