@@ -71,7 +71,9 @@ impl<'a> TopicFilter<'a> {
             None => check_levels(filter)?,
             Some(shared) => {
                 let (name, inner) = shared.split_once('/').ok_or(InvalidTopic::Share)?;
-                if name.is_empty() || name.contains(['+', '#', '\0']) || inner.is_empty() {
+                let nested = inner.starts_with(SHARE_PREFIX);
+                if name.is_empty() || name.contains(['+', '#', '\0']) || inner.is_empty() || nested
+                {
                     return Err(InvalidTopic::Share);
                 }
                 check_levels(inner)?;
@@ -124,11 +126,19 @@ impl<'a> TopicFilter<'a> {
     }
 }
 
-impl<'a> From<TopicName<'a>> for TopicFilter<'a> {
-    /// Every topic name is a filter that matches just itself, unless it begins with `$share/`;
-    /// such a name can only be matched through a wildcard.
-    fn from(name: TopicName<'a>) -> Self {
-        Self(name.0)
+impl<'a> TryFrom<TopicName<'a>> for TopicFilter<'a> {
+    type Error = InvalidTopic;
+
+    /// The filter that matches `name` and nothing else.
+    ///
+    /// # Errors
+    /// [`InvalidTopic::Share`] where `name` begins with `$share/`: messages may be published there,
+    /// but a subscription to it would be a shared one.
+    fn try_from(name: TopicName<'a>) -> Result<Self, InvalidTopic> {
+        if name.0.starts_with(SHARE_PREFIX) {
+            return Err(InvalidTopic::Share);
+        }
+        Ok(Self(name.0))
     }
 }
 
@@ -256,6 +266,7 @@ mod tests {
             "$share//a",
             "$share/+/a",
             "$share/g#/a",
+            "$share/g/$share/h/a",
         ] {
             assert_eq!(TopicFilter::new(bad), Err(InvalidTopic::Share), "{bad}");
         }
@@ -264,6 +275,19 @@ mod tests {
         assert_eq!(shared.without_share(), filter("a/+"));
         assert!(shared.matches(name("a/b")));
         assert!(filter("$share/g//a").matches(name("/a")));
+    }
+
+    #[test]
+    fn a_topic_name_becomes_the_filter_that_matches_it_alone() {
+        assert_eq!(TopicFilter::try_from(name("a/b")), Ok(filter("a/b")));
+        assert_eq!(TopicFilter::try_from(name("$SYS/a")), Ok(filter("$SYS/a")));
+        for shared in ["$share/", "$share/g", "$share/g/a", "$share//a"] {
+            assert_eq!(
+                TopicFilter::try_from(name(shared)),
+                Err(InvalidTopic::Share),
+                "{shared}"
+            );
+        }
     }
 
     #[test]
