@@ -49,7 +49,7 @@ pub enum DecodeError {
     /// CONNACK's flags use a reserved bit, or a refusal says that a session is present
     /// (`[MQTT-3.2.2-4]`; in 5.0 `[MQTT-3.2.2-6]`).
     ConnAckFlags(u8),
-    /// QoS 3 (`[MQTT-3.3.1-4]`), in a PUBLISH, a will or a subscription.
+    /// QoS 3 (`[MQTT-3.3.1-4]`), in a PUBLISH or a will.
     QoS,
     /// DUP is set on a message of QoS 0 (`[MQTT-3.3.1-2]`).
     DupWithoutId,
@@ -62,8 +62,8 @@ pub enum DecodeError {
     /// A SUBSCRIBE, UNSUBSCRIBE or its answer lists nothing (`[MQTT-3.8.3-3]`,
     /// `[MQTT-3.10.3-2]`).
     EmptyList(PacketKind),
-    /// A subscription's options use a reserved bit or value (`[MQTT-3.8.3-5]`), or No Local on a
-    /// shared subscription (`[MQTT-3.8.3-4]`).
+    /// A subscription's options use a reserved bit or value (`[MQTT-3.8.3-5]`, in 3.1.1
+    /// `[MQTT-3-8.3-4]`), or No Local on a shared subscription (`[MQTT-3.8.3-4]`).
     SubscriptionOptions(u8),
     /// A reason code or return code that the packet can't carry.
     ReasonCode {
@@ -92,6 +92,12 @@ impl DecodeError {
             }
             Self::TopicName(_) => ReasonCode::TopicNameInvalid,
             Self::TopicFilter(_) => ReasonCode::TopicFilterInvalid,
+            // Section 3.3.4.
+            Self::PropertyValue(TOPIC_ALIAS) => ReasonCode::TopicAliasInvalid,
+            // Section 3.8.3.1: malformed are the reserved bits alone.
+            Self::SubscriptionOptions(options) if options & 0b1100_0000 == 0 => {
+                ReasonCode::ProtocolError
+            }
             Self::NoTopic
             | Self::EmptyList(_)
             | Self::RepeatedProperty(_)
@@ -198,3 +204,41 @@ impl fmt::Display for EncodeError {
 }
 
 impl core::error::Error for EncodeError {}
+
+const TOPIC_ALIAS: u8 = 0x23;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{FixedHeader, Packet, ProtocolVersion};
+
+    fn answer(packet: &[u8]) -> ReasonCode {
+        let header = FixedHeader::decode(packet)
+            .expect("a valid fixed header")
+            .expect("a whole fixed header");
+        Packet::decode(ProtocolVersion::V5, header, &packet[header.len()..])
+            .expect_err("a wrong packet")
+            .reason_code()
+    }
+
+    #[test]
+    fn a_topic_alias_of_zero_is_answered_with_its_own_reason_code() {
+        let publish = [0x30, 7, 0, 1, b'a', 3, 0x23, 0, 0];
+        assert_eq!(answer(&publish), ReasonCode::TopicAliasInvalid);
+    }
+
+    #[test]
+    fn reserved_subscription_options_are_malformed_and_reserved_values_a_protocol_error() {
+        for (options, reason) in [
+            (0b0000_0011, ReasonCode::ProtocolError),
+            (0b0011_0000, ReasonCode::ProtocolError),
+            (0b0100_0000, ReasonCode::MalformedPacket),
+            (0b1000_0011, ReasonCode::MalformedPacket),
+        ] {
+            let subscribe = [0x82, 7, 0, 1, 0, 0, 1, b'a', options];
+            assert_eq!(answer(&subscribe), reason, "{options:#010b}");
+        }
+        let no_local_on_shared = b"\x82\x10\x00\x01\x00\x00\x0a$share/g/a\x04";
+        assert_eq!(answer(no_local_on_shared), ReasonCode::ProtocolError);
+    }
+}

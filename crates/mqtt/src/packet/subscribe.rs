@@ -143,18 +143,17 @@ impl<'a> Wire<'a> for Subscription<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let filter = TopicFilter::read(reader)?;
         let options = reader.u8()?;
-        let retain_handling = match (options >> 4) & 0b11 {
+        let wrong = DecodeError::SubscriptionOptions(options);
+        let retain_handling = match options >> 4 {
             0 => RetainHandling::OnSubscribe,
             1 => RetainHandling::OnNewSubscription,
             2 => RetainHandling::Never,
-            _ => return Err(DecodeError::SubscriptionOptions(options)),
+            _ => return Err(wrong),
         };
-        if options & 0b1100_0000 != 0 {
-            return Err(DecodeError::SubscriptionOptions(options));
-        }
+        let qos = QoS::from_u8(options & 0b11).ok_or(wrong)?;
         Ok(Self {
             filter,
-            qos: QoS::from_u8(options & 0b11).ok_or(DecodeError::QoS)?,
+            qos,
             no_local: options & 0b0100 != 0,
             retain_as_published: options & 0b1000 != 0,
             retain_handling,
