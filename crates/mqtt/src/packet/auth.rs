@@ -8,7 +8,8 @@ use super::{DecodeError, EncodeError, PacketKind, Properties, PropertyPlace, Rea
 pub struct Auth<'a> {
     /// Success, continue or re-authenticate.
     pub reason: ReasonCode,
-    /// Properties: the method and its data.
+    /// Properties: the method, which only a plain [`ReasonCode::Success`] may leave out, and its
+    /// data.
     pub properties: Properties<'a>,
 }
 
@@ -21,8 +22,9 @@ impl<'a> Auth<'a> {
         if !self.reason.is_allowed_in(PacketKind::Auth) {
             return Err(EncodeError::ReasonCode(self.reason));
         }
+        self.check().map_err(|_| EncodeError::Property)?;
         encode(PacketKind::Auth, 0, buffer, |writer| {
-            if self.reason != ReasonCode::Success || !self.properties.is_empty() {
+            if !self.is_plain() {
                 writer.u8(self.reason.as_u8());
                 self.properties.write_section(writer, PLACE);
             }
@@ -36,11 +38,59 @@ impl<'a> Auth<'a> {
                 properties: Properties::EMPTY,
             });
         }
-        Ok(Self {
+        let packet = Self {
             reason: ReasonCode::decode(PacketKind::Auth, reader.u8()?)?,
             properties: Properties::read(reader, PLACE)?,
-        })
+        };
+        packet.check()?;
+        Ok(packet)
+    }
+
+    /// Section 3.15.2.2.2: it is a protocol error to omit the method. But section 3.15.2.1 allows
+    /// to leave out all properties with a success.
+    fn check(&self) -> Result<(), DecodeError> {
+        if self.is_plain() {
+            return Ok(());
+        }
+        self.properties.require_authentication_method()
+    }
+
+    fn is_plain(&self) -> bool {
+        self.reason == ReasonCode::Success && self.properties.is_empty()
     }
 }
 
 const PLACE: PropertyPlace = PropertyPlace::Packet(PacketKind::Auth);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Property, wire::Reader};
+
+    fn read(body: &[u8]) -> Result<Auth<'_>, DecodeError> {
+        Auth::read(&mut Reader::new(body))
+    }
+
+    #[test]
+    fn an_authentication_method_is_there_unless_the_packet_is_a_plain_success() {
+        let plain = read(&[]).expect("a plain success");
+        assert_eq!(read(&[0x00, 0]), Ok(plain));
+        assert_eq!(plain.encode(&mut [0; 8]), Ok(2));
+
+        assert_eq!(read(&[0x18, 0]), Err(DecodeError::MissingProperty(0x15)));
+        let only_data = [0x18, 4, 0x16, 0, 1, 7];
+        assert_eq!(read(&only_data), Err(DecodeError::MissingProperty(0x15)));
+        let properties = [Property::AuthenticationData(&[7])];
+        let without_method = Auth {
+            reason: ReasonCode::ContinueAuthentication,
+            properties: Properties::new(&properties),
+        };
+        assert_eq!(
+            without_method.encode(&mut [0; 8]),
+            Err(EncodeError::Property)
+        );
+
+        let with_method = read(&[0x18, 4, 0x15, 0, 1, b'm']).expect("a method");
+        assert_eq!(with_method.encode(&mut [0; 8]), Ok(8));
+    }
+}

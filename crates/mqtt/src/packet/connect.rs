@@ -54,6 +54,11 @@ impl<'a> Connect<'a> {
         {
             return Err(EncodeError::PasswordWithoutUserName);
         }
+        if self.version == ProtocolVersion::V5 {
+            self.properties
+                .check_authentication()
+                .map_err(|_| EncodeError::Property)?;
+        }
         encode(PacketKind::Connect, 0, buffer, |writer| self.write(writer))
     }
 
@@ -85,6 +90,7 @@ impl<'a> Connect<'a> {
                 Properties::read(reader, PropertyPlace::Packet(PacketKind::Connect))?
             }
         };
+        properties.check_authentication()?;
         let client_id = reader.string()?;
         let will = if has(WILL) {
             let properties = match version {
@@ -184,3 +190,31 @@ const WILL_QOS_SHIFT: u8 = 3;
 const WILL_RETAIN: u8 = 0x20;
 const PASSWORD: u8 = 0x40;
 const USER_NAME: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Packet, Property};
+
+    #[test]
+    fn authentication_data_need_an_authentication_method() {
+        let packet = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x00\x04\x16\x00\x01d\x00\x00";
+        let header = FixedHeader::decode(packet)
+            .expect("a valid fixed header")
+            .expect("a whole fixed header");
+        assert_eq!(
+            Packet::decode(ProtocolVersion::V5, header, &packet[header.len()..]),
+            Err(DecodeError::MissingProperty(0x15))
+        );
+
+        let properties = [
+            Property::AuthenticationData(b"d"),
+            Property::AuthenticationMethod("m"),
+        ];
+        let mut connect = Connect::new(ProtocolVersion::V5, "");
+        connect.properties = Properties::new(&properties[..1]);
+        assert_eq!(connect.encode(&mut [0; 64]), Err(EncodeError::Property));
+        connect.properties = Properties::new(&properties);
+        assert!(connect.encode(&mut [0; 64]).is_ok());
+    }
+}

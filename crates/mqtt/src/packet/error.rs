@@ -80,6 +80,8 @@ pub enum DecodeError {
     RepeatedProperty(u8),
     /// A property's value is outside its range.
     PropertyValue(u8),
+    /// A property is absent that the packet's content asks for.
+    MissingProperty(u8),
 }
 
 impl DecodeError {
@@ -102,6 +104,7 @@ impl DecodeError {
             | Self::EmptyList(_)
             | Self::RepeatedProperty(_)
             | Self::PropertyValue(_)
+            | Self::MissingProperty(_)
             | Self::ReasonCode { .. } => ReasonCode::ProtocolError,
             _ => ReasonCode::MalformedPacket,
         }
@@ -141,6 +144,7 @@ impl fmt::Display for DecodeError {
             Self::MisplacedProperty(id) => write!(f, "property {id:#04x} is not allowed there"),
             Self::RepeatedProperty(id) => write!(f, "property {id:#04x} is there twice"),
             Self::PropertyValue(id) => write!(f, "property {id:#04x} has a value out of range"),
+            Self::MissingProperty(id) => write!(f, "property {id:#04x} is missing"),
         }
     }
 }
@@ -167,7 +171,8 @@ pub enum EncodeError {
     },
     /// A string contains U+0000.
     NulInString,
-    /// A property that the packet can't have, has twice, or whose value is out of range.
+    /// A property that the packet can't have, has twice, or whose value is out of range; or one
+    /// is absent that the packet must have.
     Property,
     /// A reason code that the packet can't carry.
     ReasonCode(ReasonCode),
@@ -191,7 +196,7 @@ impl fmt::Display for EncodeError {
                 write!(f, "{length} bytes are too long, {limit} are allowed")
             }
             Self::NulInString => f.write_str("a string contains U+0000"),
-            Self::Property => f.write_str("a property is not allowed there"),
+            Self::Property => f.write_str("a property is not allowed there, or is missing"),
             Self::ReasonCode(code) => write!(f, "the packet can't carry the reason code `{code}`"),
             Self::EmptyList => f.write_str("the packet lists nothing"),
             Self::PasswordWithoutUserName => {

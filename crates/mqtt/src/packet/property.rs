@@ -187,6 +187,23 @@ impl<'a> Properties<'a> {
         })
     }
 
+    /// Checks that authentication data come with the method that says what they are.
+    pub(super) fn check_authentication(self) -> Result<(), DecodeError> {
+        if self.authentication_data().is_some() {
+            self.require_authentication_method()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks that there is an authentication method.
+    pub(super) fn require_authentication_method(self) -> Result<(), DecodeError> {
+        match self.authentication_method() {
+            Some(_) => Ok(()),
+            None => Err(DecodeError::MissingProperty(AUTHENTICATION_METHOD)),
+        }
+    }
+
     /// Reads a property length and that many bytes of properties.
     pub(super) fn read(reader: &mut Reader<'a>, place: PropertyPlace) -> Result<Self, DecodeError> {
         let bytes = reader.section()?;
@@ -360,6 +377,8 @@ mod value {
         writer.binary(value);
     }
 }
+
+const AUTHENTICATION_METHOD: u8 = 0x15;
 
 #[cfg(test)]
 mod tests {
