@@ -184,6 +184,8 @@ pub enum EncodeError {
     NoLocalOnShared,
     /// A PUBLISH without topic needs a topic alias and 5.0.
     NoTopic,
+    /// 3.1.1 knows no AUTH.
+    NoAuth,
 }
 
 impl fmt::Display for EncodeError {
@@ -204,6 +206,7 @@ impl fmt::Display for EncodeError {
             }
             Self::NoLocalOnShared => f.write_str("a shared subscription can't have No Local"),
             Self::NoTopic => f.write_str("a PUBLISH needs a topic, or in 5.0 a topic alias"),
+            Self::NoAuth => f.write_str("MQTT 3.1.1 has no AUTH"),
         }
     }
 }

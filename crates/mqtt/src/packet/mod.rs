@@ -324,6 +324,11 @@ impl<'a> Packet<'a> {
     /// What `version` doesn't have (properties and reasons in 3.1.1) is left out; a CONNECT is
     /// encoded in its own version.
     ///
+    /// A decoded packet is encoded in its canonical, shortest form, and always can be. That
+    /// decodes to an equal packet; it differs from the bytes received only where the
+    /// specification leaves a choice (what an acknowledgement, DISCONNECT or AUTH may leave out;
+    /// the bytes of the remaining length in 3.1.1), and in a CONNACK in the other version's format.
+    ///
     /// # Errors
     /// [`EncodeError`] names the limit that the packet or the buffer breaks; the buffer's content
     /// is then of no use.
@@ -347,6 +352,7 @@ impl<'a> Packet<'a> {
             Self::PingReq => encode(PacketKind::PingReq, 0, buffer, |_| {}),
             Self::PingResp => encode(PacketKind::PingResp, 0, buffer, |_| {}),
             Self::Disconnect(packet) => packet.encode(version, buffer),
+            Self::Auth(_) if version == ProtocolVersion::V3_1_1 => Err(EncodeError::NoAuth),
             Self::Auth(packet) => packet.encode(buffer),
         }
     }
@@ -381,5 +387,24 @@ impl<'a> Packet<'a> {
             Self::Disconnect(_) => PacketKind::Disconnect,
             Self::Auth(_) => PacketKind::Auth,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auth_is_not_encoded_for_3_1_1() {
+        let auth = Packet::Auth(Auth {
+            reason: ReasonCode::Success,
+            properties: Properties::EMPTY,
+        });
+        let mut buffer = [0; 2];
+        assert_eq!(
+            auth.encode(ProtocolVersion::V3_1_1, &mut buffer),
+            Err(EncodeError::NoAuth)
+        );
+        assert_eq!(auth.encode(ProtocolVersion::V5, &mut buffer), Ok(2));
     }
 }
