@@ -66,8 +66,8 @@ impl<'a> SubAck<'a> {
             ProtocolVersion::V3_1_1 => Properties::EMPTY,
             ProtocolVersion::V5 => Properties::read(reader, PLACE)?,
         };
-        let reasons = Items::decode(reader.rest(), |reason: ReasonCode| {
-            ReasonCode::decode_suback(version, reason.as_u8()).map(|_| ())
+        let reasons = ReasonCode::decode_list(reader.rest(), |value| {
+            ReasonCode::decode_suback(version, value)
         })?;
         if reasons.is_empty() {
             return Err(DecodeError::EmptyList(PacketKind::SubAck));
@@ -77,6 +77,19 @@ impl<'a> SubAck<'a> {
             properties,
             reasons,
         })
+    }
+}
+
+impl ReasonCode {
+    /// Checks each byte of `bytes` with `decode`, which knows the packet.
+    pub(super) fn decode_list(
+        bytes: &[u8],
+        decode: impl Fn(u8) -> Result<Self, DecodeError>,
+    ) -> Result<Items<'_, Self>, DecodeError> {
+        for &value in bytes {
+            decode(value)?;
+        }
+        Items::decode(bytes, |_| Ok(()))
     }
 }
 

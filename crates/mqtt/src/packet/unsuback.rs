@@ -58,8 +58,8 @@ impl<'a> UnsubAck<'a> {
             });
         }
         let properties = Properties::read(reader, PLACE)?;
-        let reasons = Items::decode(reader.rest(), |reason: ReasonCode| {
-            ReasonCode::decode(PacketKind::UnsubAck, reason.as_u8()).map(|_| ())
+        let reasons = ReasonCode::decode_list(reader.rest(), |value| {
+            ReasonCode::decode(PacketKind::UnsubAck, value)
         })?;
         if reasons.is_empty() {
             return Err(DecodeError::EmptyList(PacketKind::UnsubAck));
@@ -73,3 +73,22 @@ impl<'a> UnsubAck<'a> {
 }
 
 const PLACE: PropertyPlace = PropertyPlace::Packet(PacketKind::UnsubAck);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_code_that_does_not_exist_is_reported_for_the_right_packet() {
+        for value in [0x7f, 0x02] {
+            let body = [0, 1, 0, value];
+            assert_eq!(
+                UnsubAck::read(&mut Reader::new(&body), ProtocolVersion::V5),
+                Err(DecodeError::ReasonCode {
+                    kind: PacketKind::UnsubAck,
+                    value
+                })
+            );
+        }
+    }
+}
