@@ -51,6 +51,11 @@ impl<'a> ConnAck<'a> {
         let flags = reader.u8()?;
         let code = reader.u8()?;
         let (reason, properties) = match version {
+            // A server that only knows 5.0 refuses a client of 3.1.1 in its own format.
+            ProtocolVersion::V3_1_1 if code == ReasonCode::UnsupportedProtocolVersion.as_u8() => {
+                Properties::read(reader, PLACE)?;
+                (ReasonCode::UnsupportedProtocolVersion, Properties::EMPTY)
+            }
             ProtocolVersion::V3_1_1 => (
                 ReasonCode::from_connect_return_code(code)?,
                 Properties::EMPTY,
@@ -76,3 +81,33 @@ impl<'a> ConnAck<'a> {
 }
 
 const PLACE: PropertyPlace = PropertyPlace::Packet(PacketKind::ConnAck);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{FixedHeader, Packet};
+
+    #[test]
+    fn a_server_that_lacks_the_version_refuses_in_the_format_of_its_own() {
+        for (client, answer) in [
+            (ProtocolVersion::V5, &[0x20, 2, 0, 1][..]),
+            (ProtocolVersion::V3_1_1, &[0x20, 3, 0, 0x84, 0]),
+            (
+                ProtocolVersion::V3_1_1,
+                &[0x20, 7, 0, 0x84, 4, 0x1f, 0, 1, b'5'],
+            ),
+        ] {
+            let header = FixedHeader::decode(answer)
+                .expect("a valid fixed header")
+                .expect("a whole fixed header");
+            assert_eq!(
+                Packet::decode(client, header, &answer[header.len()..]),
+                Ok(Packet::ConnAck(ConnAck {
+                    session_present: false,
+                    reason: ReasonCode::UnsupportedProtocolVersion,
+                    properties: Properties::EMPTY,
+                }))
+            );
+        }
+    }
+}
