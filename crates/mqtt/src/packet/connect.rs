@@ -48,6 +48,15 @@ impl<'a> Connect<'a> {
     /// # Errors
     /// [`EncodeError`] names the limit that the packet or the buffer breaks.
     pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        self.encode_with(Properties::EMPTY, buffer)
+    }
+
+    /// As [`Self::encode`], with the properties of `added` before those of the packet.
+    pub(crate) fn encode_with(
+        &self,
+        added: Properties<'_>,
+        buffer: &mut [u8],
+    ) -> Result<usize, EncodeError> {
         if self.version == ProtocolVersion::V3_1_1
             && self.password.is_some()
             && self.user_name.is_none()
@@ -59,7 +68,7 @@ impl<'a> Connect<'a> {
                 .check_authentication()
                 .map_err(|_| EncodeError::Property)?;
         }
-        encode(PacketKind::Connect, 0, buffer, |writer| self.write(writer))
+        encode(PacketKind::Connect, 0, buffer, |writer| self.write(added, writer))
     }
 
     pub(super) fn read(reader: &mut Reader<'a>, header: FixedHeader) -> Result<Self, DecodeError> {
@@ -127,14 +136,14 @@ impl<'a> Connect<'a> {
         })
     }
 
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn write(&self, added: Properties<'_>, writer: &mut Writer<'_>) {
         writer.binary(b"MQTT");
         writer.u8(self.version as u8);
         writer.u8(self.flags());
         writer.u16(self.keep_alive);
         if self.version == ProtocolVersion::V5 {
             let place = PropertyPlace::Packet(PacketKind::Connect);
-            self.properties.write_section(writer, place);
+            self.properties.write_section_with(added, writer, place);
         }
         writer.string(self.client_id);
         if let Some(will) = &self.will {

@@ -55,6 +55,9 @@ pub use unsuback::UnsubAck;
 pub use unsubscribe::Unsubscribe;
 pub use wire::MAX_VARINT;
 
+pub(crate) use publish::DUP as PUBLISH_DUP;
+pub(crate) use wire::{read_varint, varint_len};
+
 use header::encode;
 use wire::{Reader, Writer};
 

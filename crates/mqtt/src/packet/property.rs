@@ -216,16 +216,26 @@ impl<'a> Properties<'a> {
 
     /// Writes a property length and the properties.
     pub(super) fn write_section(self, writer: &mut Writer<'_>, place: PropertyPlace) {
+        self.write_section_with(Self::EMPTY, writer, place);
+    }
+
+    /// Writes a property length, the properties of `added`, and the properties.
+    pub(super) fn write_section_with(
+        self,
+        added: Properties<'_>,
+        writer: &mut Writer<'_>,
+        place: PropertyPlace,
+    ) {
         // Received properties are checked too: they may come from another place, as a will's do
         // when it is published.
         let mut seen = Seen::default();
-        if self
-            .iter()
-            .any(|property| seen.check(&property, place).is_err())
-        {
+        let mut all = added.iter().chain(self.iter());
+        if all.any(|property| seen.check(&property, place).is_err()) {
             writer.fail(EncodeError::Property);
         }
-        writer.varint(u32::try_from(self.encoded_len()).unwrap_or(u32::MAX));
+        let len = added.encoded_len() + self.encoded_len();
+        writer.varint(u32::try_from(len).unwrap_or(u32::MAX));
+        added.write(writer);
         self.write(writer);
     }
 }
