@@ -11,6 +11,7 @@ import brokers
 import peers
 from brokers import DECLIC, HOST, MOSQUITTO, UNDER_TEST
 from process import Process, home_environment
+from wire import PUBACK, Listener, Wire
 
 HERE = pathlib.Path(__file__).parent
 RUMQTTC_TARGET = os.environ.get("INTEROP_RUMQTTC_TARGET") or str(brokers.ROOT / "target/interop-rumqttc")
@@ -197,6 +198,48 @@ def peer5(request, peer_of):
 def observer(peer_of):
     """A paho client that looks on, MQTT 5.0."""
     return peer_of("paho", 5).connect()
+
+
+@pytest.fixture
+def listener():
+    """A broker of the test's own making."""
+    listener = Listener()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def start_sub(spawn):
+    """Starts `sub` of either tool set and waits until its subscriptions are live.
+
+    A retained marker on one more topic says so, printed in whatever form the flags ask for."""
+
+    def start(kind, broker, *flags):
+        marker = peers.fresh("subscribed")
+        wire = Wire(broker.port)
+        wire.connect(marker)
+        wire.publish(marker, marker, qos=1, retain=True)
+        wire.expect(PUBACK)
+        wire.disconnect()
+        process = spawn([*tool(kind, "sub"), *at(broker), *flags, "-t", marker])
+        process.expect(marker)
+        return process
+
+    return start
+
+
+@pytest.fixture
+def start_board(spawn):
+    """Starts `declic board` and waits until it is connected."""
+    ids = iter(range(1, 100))
+
+    def start(role, broker, *flags, board_id=None):
+        board_id = board_id or f"c0ffee{next(ids):06x}"
+        board = spawn([DECLIC, "board", "--role", role, "--broker", broker.url, "--id", board_id, *flags])
+        board.expect(rf"^connected to {broker.url} as \S+ \(MQTT (5\.0|3\.1\.1)\)$")
+        return board
+
+    return start
 
 
 def tool(kind, verb):

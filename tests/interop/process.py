@@ -51,7 +51,7 @@ class Process:
 
     def text(self):
         """Everything said so far, for the message of a failed assertion."""
-        out, err = "\n".join(self.lines("out")), "\n".join(self.lines("err"))
+        out, err = ("\n".join(line[:300] for line in self.lines(stream)[-60:]) for stream in ("out", "err"))
         return f"$ {' '.join(self.argv)}\n--- stdout\n{out}\n--- stderr\n{err}\n(exit {self.returncode})"
 
     def expect(self, pattern, *, stream="out", timeout=LIMIT):

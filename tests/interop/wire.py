@@ -155,12 +155,69 @@ def connect_packet(client_id, *, level=4, name="MQTT", clean=True, keepalive=0, 
     return packet(CONNECT, 0, body)
 
 
-class Wire:
-    """One TCP connection to a broker."""
+@dataclass
+class Connect:
+    """What a CONNECT says."""
 
-    def __init__(self, port, level=4):
+    level: int
+    clean: bool
+    keepalive: int
+    properties: dict
+    client_id: str
+    will: tuple | None  # (topic, payload, qos, retain)
+    username: str | None
+    password: bytes | None
+
+
+def read_connect(body):
+    name, at = read_string(body, 0)
+    assert name == b"MQTT"
+    level, flags = body[at], body[at + 1]
+    (keepalive,) = struct.unpack_from(">H", body, at + 2)
+    at += 4
+    found, at = read_properties(body, at) if level == 5 else ({}, at)
+    client_id, at = read_string(body, at)
+    will = username = password = None
+    if flags & 4:
+        if level == 5:
+            _, at = read_properties(body, at)
+        topic, at = read_string(body, at)
+        payload, at = read_string(body, at)
+        will = (topic.decode(), payload, flags >> 3 & 3, bool(flags & 0x20))
+    if flags & 0x80:
+        username, at = read_string(body, at)
+    if flags & 0x40:
+        password, at = read_string(body, at)
+    assert at == len(body), "bytes after the end of CONNECT"
+    username = username.decode() if username is not None else None
+    return Connect(level, bool(flags & 2), keepalive, found, client_id.decode(), will, username, password)
+
+
+class Listener:
+    """A broker of the test's own making: it sees what a client says, byte for byte."""
+
+    def __init__(self):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.settimeout(LIMIT)
+        self.port = self._socket.getsockname()[1]
+
+    def accept(self):
+        """Waits for a client and its CONNECT; returns the connection and what it said."""
+        wire = Wire(self.port, accepted=self._socket.accept()[0])
+        connect = read_connect(wire.expect(CONNECT).body)
+        wire.level = connect.level
+        return wire, connect
+
+    def close(self):
+        self._socket.close()
+
+
+class Wire:
+    """One TCP connection to a broker (or, accepted by a Listener, from a client)."""
+
+    def __init__(self, port, level=4, accepted=None):
         self.level = level
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
+        self._socket = accepted or socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self._next_id = 0
