@@ -1,1 +1,59 @@
+//! What a Déclic board does, without I/O: button, light, settings, staying connected.
+//!
+//! Press the button on one board, the light turns on at another. This crate is the whole of such a
+//! board except its pins and its network: the same code runs on an ESP32, in a terminal, and in a
+//! simulator in which a year takes a second.
+//!
+//! Start with [`Board`]: its documentation has the one contract and the one loop. It is made of
+//! parts that stand for themselves:
+//!
+//! | part | what it knows |
+//! |---|---|
+//! | [`Button`] | from a bouncing contact to one press |
+//! | [`Settings`] and [`Key`] | everything that can be set, with the tutorial's defaults |
+//! | [`BoardId`] | who the board is, and the topics and the client identifier that follow from it |
+//! | [`Backoff`] | how long to wait before the next attempt |
+//! | [`ClockExtender`] | from a chip's 32-bit counter to an [`Instant`](declic_mqtt::Instant) |
+//!
+//! # Topics
+//! `<id>` stands for the [`BoardId`], 12 hex digits.
+//!
+//! | topic | who | retained | payload |
+//! |---|---|---|---|
+//! | `esp32/data`, or `esp32/data/<pair>` | publishers send, subscribers follow | yes (setting) | `ON` / `OFF` (settings) |
+//! | `declic/<id>/status` | every board, also as its will | yes | `online` / `offline` |
+//! | `declic/<id>/button` | every board | never | `{"event_type":"press","count":17}` |
+//! | `declic/<id>/led` | every board | yes | `ON` / `OFF` |
+//! | `declic/<id>/led/set` | every board listens | by the sender | `ON` / `OFF` / `TOGGLE` |
+//! | `declic/<id>/info` | every board, when it connects | yes | JSON: role, version, uptime, reconnects |
+//!
+//! The setting `topics` switches those under `declic/<id>` off: `status` leaves the first of them.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
+#[cfg(test)]
+extern crate std;
+
+mod backoff;
+mod board;
+mod button;
+mod clock;
+mod effect;
+mod id;
+mod led;
+mod link;
+mod own;
+mod settings;
+
+pub use backoff::Backoff;
+pub use board::{Board, Storage};
+pub use button::{Button, Change};
+pub use clock::ClockExtender;
+pub use effect::{Cause, Effect, Notice};
+pub use id::{BoardId, InvalidBoardId};
+pub use led::{Command, Led};
+pub use link::Connection;
+pub use settings::{
+    Accepts, Key, LinkTopic, Role, SettingError, Settings, Shown, Topics, VersionChoice,
+};

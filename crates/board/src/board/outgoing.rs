@@ -1,0 +1,178 @@
+//! What the board tells the broker.
+
+use core::fmt::Write;
+
+use declic_mqtt::client::{Message, RequestError, State};
+use declic_mqtt::packet::{self, Properties};
+use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode};
+use heapless::String;
+
+use super::{Board, Filters, OFFLINE, ONLINE, Subscription};
+use crate::Notice;
+use crate::id::Leaf;
+use crate::settings::Topics;
+
+/// Whether the client took a message; if not, the board tries again later.
+enum Sent {
+    Taken(Option<PacketId>),
+    /// It can never be sent; said with a notice.
+    GivenUp,
+    Later,
+}
+
+impl Board<'_> {
+    /// Gives the client all that is unsent and that it takes now: the link's state first.
+    pub(super) fn send(&mut self) {
+        if self.client.state() != State::Connected || !self.is_connected() {
+            return;
+        }
+        self.send_link();
+        self.settle();
+        if self.unsent.status {
+            self.unsent.status = !self.publish_own(Leaf::Status, ONLINE, QoS::AtMostOnce, true);
+        }
+        self.subscribe();
+        if self.unsent.led {
+            let payload: &[u8] = if self.light() { b"ON" } else { b"OFF" };
+            self.unsent.led = !self.publish_own(Leaf::Led, payload, QoS::AtMostOnce, true);
+        }
+        if self.unsent.info {
+            let info = self.info();
+            self.unsent.info =
+                !self.publish_own(Leaf::Info, info.as_bytes(), QoS::AtMostOnce, true);
+        }
+        while self.unsent.events > 0 {
+            let mut event = String::<48>::new();
+            let count = self.presses.wrapping_sub(self.unsent.events - 1);
+            let _ = write!(event, r#"{{"event_type":"press","count":{count}}}"#);
+            // An event is never retained: it would be a press for everyone who comes later.
+            if !self.publish_own(Leaf::Button, event.as_bytes(), self.settings.qos(), false) {
+                break;
+            }
+            self.unsent.events -= 1;
+        }
+    }
+
+    /// Says `offline`, as the will would if the connection were lost.
+    pub(super) fn send_offline(&mut self) {
+        if self.settings.topics() != Topics::None {
+            self.publish_own(Leaf::Status, OFFLINE, QoS::AtMostOnce, true);
+        }
+    }
+
+    fn send_link(&mut self) {
+        let (true, Some(on)) = (self.unsent.link && self.own.has_place(), self.state) else {
+            return;
+        };
+        let message = Message {
+            topic: self.link_topic.name(),
+            payload: self.settings.payload(on).as_bytes(),
+            qos: self.settings.qos().min(self.server.qos),
+            retain: self.settings.retain() && self.server.retain,
+            properties: Properties::EMPTY,
+        };
+        let result = self.client.publish(&message);
+        match self.sent(result) {
+            Sent::Later => {}
+            Sent::GivenUp => self.unsent.link = false,
+            Sent::Taken(id) => {
+                self.unsent.link = false;
+                let echo = self.link.version() == ProtocolVersion::V3_1_1;
+                self.own.sent(id, echo, self.now);
+            }
+        }
+    }
+
+    /// Once nothing of its own is on the way, a board that heard another state meanwhile finds out
+    /// which one is the last; see [`OwnMessages`](crate::own::OwnMessages).
+    fn settle(&mut self) {
+        if self.unsent.link {
+            return;
+        }
+        let Some(missed) = self.own.poll_missed(self.now) else {
+            return;
+        };
+        if self.state == Some(missed) || self.subscription != Subscription::Accepted {
+            return;
+        }
+        if self.settings.retain() && self.server.retain {
+            self.subscription = Subscription::Wanted(Filters::Link);
+        } else if self.link.version() == ProtocolVersion::V3_1_1 {
+            // Without a retained state the order of the messages decides, and with 3.1.1 the own
+            // one is among those that arrive: if it is the last one, it comes after this one.
+            self.follow(missed);
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let Subscription::Wanted(filters) = self.subscription else {
+            return;
+        };
+        let led_set = self.id.topic(Leaf::LedSet);
+        let link = packet::Subscription {
+            no_local: true,
+            ..packet::Subscription::new(self.link_topic.filter(), self.settings.qos())
+        };
+        let led_set = packet::Subscription::new(led_set.filter(), QoS::AtLeastOnce);
+        let list = [link, led_set];
+        let len = match filters {
+            Filters::All if self.settings.topics() == Topics::All => 2,
+            Filters::All | Filters::Link => 1,
+        };
+        match self.client.subscribe(&list[..len], Properties::EMPTY) {
+            Ok(id) => self.subscription = Subscription::Asked(id, filters),
+            Err(RequestError::Full | RequestError::NotConnected) => {}
+            Err(_) => {
+                self.subscription = Subscription::Refused;
+                self.notice(Notice::SubscribeRefused(ReasonCode::PacketTooLarge));
+            }
+        }
+    }
+
+    /// Publishes on one of the board's own topics. Returns false when it has to be done later.
+    fn publish_own(&mut self, leaf: Leaf, payload: &[u8], qos: QoS, retain: bool) -> bool {
+        let topic = self.id.topic(leaf);
+        let message = Message {
+            topic: topic.name(),
+            payload,
+            qos: qos.min(self.server.qos),
+            retain: retain && self.server.retain,
+            properties: Properties::EMPTY,
+        };
+        let result = self.client.publish(&message);
+        !matches!(self.sent(result), Sent::Later)
+    }
+
+    fn sent(&mut self, result: Result<Option<PacketId>, RequestError>) -> Sent {
+        let reason = match result {
+            Ok(id) => return Sent::Taken(id),
+            Err(RequestError::Full | RequestError::NotConnected) => return Sent::Later,
+            Err(RequestError::NotSupported(reason)) => reason,
+            Err(RequestError::TooLarge { .. }) => ReasonCode::PacketTooLarge,
+            Err(_) => ReasonCode::ImplementationSpecificError,
+        };
+        self.notice(Notice::PublishRefused(reason));
+        Sent::GivenUp
+    }
+
+    /// The payload of `declic/<id>/info`.
+    fn info(&self) -> String<INFO_LEN> {
+        let mut info = String::new();
+        let uptime = self
+            .started
+            .map_or(0, |started| self.now.since(started).as_secs());
+        // The capacity holds the largest numbers.
+        let _ = write!(
+            info,
+            r#"{{"role":"{}","version":"{}","mqtt":"{}","uptime":{uptime},"reconnects":{},"presses":{}}}"#,
+            self.role(),
+            env!("CARGO_PKG_VERSION"),
+            self.link.version(),
+            self.reconnects(),
+            self.presses,
+        );
+        info
+    }
+}
+
+const INFO_LEN: usize = 160;

@@ -1,0 +1,126 @@
+//! What a board asks of its owner, and what it tells.
+
+use core::fmt;
+use core::time::Duration;
+
+use declic_mqtt::client::CloseReason;
+use declic_mqtt::{ProtocolVersion, ReasonCode};
+
+/// What the owner must do next, from [`Board::poll_effect`](crate::Board::poll_effect).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Set the LED's pin: true for light.
+    SetLed(bool),
+    /// Open a TCP connection to [`Settings::broker`](crate::Settings::broker) and `port`, then
+    /// call `handle_connected` or `handle_connect_failed`. Never wait for it: the board gives up
+    /// by itself with [`Effect::CloseTransport`].
+    OpenTransport,
+    /// Close the connection, or stop opening it, and report nothing more about it.
+    CloseTransport,
+    /// Nothing to do: something for the display or the log.
+    Notice(Notice),
+}
+
+/// Something worth showing or logging. Its `Display` is a line for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The broker accepted the board.
+    Connected {
+        /// The version that is spoken.
+        version: ProtocolVersion,
+        /// Whether the broker goes on with the session from before.
+        session_present: bool,
+    },
+    /// The broker accepted the subscription to the link (or had kept it).
+    Subscribed,
+    /// The broker refused the subscription to the link: the light can't follow.
+    SubscribeRefused(ReasonCode),
+    /// The broker refused or could not take a message of the board.
+    PublishRefused(ReasonCode),
+    /// The button was pressed.
+    Pressed {
+        /// Presses since the start.
+        count: u32,
+        /// What goes over the link; `None` where the role sends nothing.
+        sends: Option<bool>,
+    },
+    /// The light changed.
+    Light(bool),
+    /// A message on the link topic says neither ON nor OFF, or one on `led/set` no command.
+    NotUnderstood,
+    /// The connection, which had been accepted, is over.
+    Disconnected(Cause),
+    /// An attempt to connect failed.
+    ConnectFailed(Cause),
+    /// The next attempt is made after that time.
+    RetryIn(Duration),
+    /// From now on this version is tried.
+    TryingVersion(ProtocolVersion),
+    /// So many notices were lost because the owner did not poll.
+    Missed(u32),
+    /// [`Board::shut_down`](crate::Board::shut_down) is done.
+    Stopped,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The network link is down.
+    LinkDown,
+    /// The transport could not be opened; the owner knows more.
+    Unreachable,
+    /// The transport was not open in time.
+    OpenTimeout,
+    /// The settings make no valid CONNECT.
+    Settings,
+    /// What the client says.
+    Closed(CloseReason),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |on| if on { "ON" } else { "OFF" };
+        match self {
+            Self::Connected { version, .. } => write!(f, "connected (MQTT {version})"),
+            Self::Subscribed => f.write_str("subscribed"),
+            Self::SubscribeRefused(reason) => {
+                write!(f, "the broker refused the subscription: {reason}")
+            }
+            Self::PublishRefused(reason) => write!(f, "the broker refused a message: {reason}"),
+            Self::Pressed {
+                sends: Some(on), ..
+            } => write!(f, "pressed {}", word(*on)),
+            Self::Pressed { count, .. } => write!(f, "pressed (number {count})"),
+            Self::Light(on) => write!(f, "light {}", word(*on)),
+            Self::NotUnderstood => f.write_str("a message was not understood"),
+            Self::Disconnected(cause) => write!(f, "disconnected: {cause}"),
+            Self::ConnectFailed(cause) => write!(f, "could not connect: {cause}"),
+            Self::RetryIn(wait) => {
+                write!(
+                    f,
+                    "next attempt in {}.{} s",
+                    wait.as_secs(),
+                    wait.subsec_millis() / 100
+                )
+            }
+            Self::TryingVersion(version) => write!(f, "trying MQTT {version}"),
+            Self::Missed(count) => write!(f, "{count} events were not shown"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LinkDown => f.write_str("the network is down"),
+            Self::Unreachable => f.write_str("the broker can't be reached"),
+            Self::OpenTimeout => f.write_str("the broker's machine did not answer in time"),
+            Self::Settings => f.write_str("the settings make no valid MQTT connection"),
+            Self::Closed(reason) => reason.fmt(f),
+        }
+    }
+}
