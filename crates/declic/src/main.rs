@@ -1,1 +1,26 @@
-fn main() {}
+//! `declic`: a button on one board, a light on another, and all that lies between.
+
+mod cli;
+mod commands;
+mod error;
+mod exit_code;
+mod printer;
+
+use clap::Parser as _;
+
+use cli::Cli;
+use exit_code::ExitCode;
+use printer::Printer;
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.color, cli.quiet);
+    let code = match commands::run(cli.command, &printer) {
+        Ok(code) => code,
+        Err(error) => {
+            printer.error(&error);
+            error.exit_code()
+        }
+    };
+    code.into()
+}

@@ -1,0 +1,119 @@
+//! All that is printed goes through here.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+use clap::ValueEnum;
+
+use crate::error::Error;
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Knows where output goes and what it looks like.
+///
+/// Standard output has what was asked for, one thing per line, for people and scripts alike;
+/// standard error has errors and notes.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    quiet: bool,
+    color_stdout: bool,
+    color_stderr: bool,
+    json: bool,
+}
+
+impl Printer {
+    pub fn new(color: Color, quiet: bool) -> Self {
+        Self {
+            quiet,
+            color_stdout: color.is_wanted(&io::stdout()),
+            color_stderr: color.is_wanted(&io::stderr()),
+            json: false,
+        }
+    }
+
+    /// The same printer, printing events as JSON where `json` says so.
+    #[must_use]
+    pub fn with_json(&self, json: bool) -> Self {
+        Self {
+            json,
+            ..self.clone()
+        }
+    }
+
+    /// Prints a line on standard output, at once.
+    ///
+    /// # Errors
+    /// Standard output can't be written to, or nobody reads it any more.
+    pub fn line(&self, line: impl fmt::Display) -> Result<(), Error> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Error::stdout(&error))
+    }
+
+    /// Prints an error on standard error.
+    pub fn error(&self, error: &Error) {
+        if !error.is_silent() {
+            self.diagnostic("error", RED, error);
+        }
+    }
+
+    /// Prints what the user may want to know on standard error.
+    pub fn note(&self, note: impl fmt::Display) {
+        self.diagnostic("note", CYAN, note);
+    }
+
+    /// Whether standard output may have colour.
+    pub fn has_color(&self) -> bool {
+        self.color_stdout
+    }
+
+    /// Whether events are printed as JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether only what was asked for is printed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    fn diagnostic(&self, kind: &str, color: &str, text: impl fmt::Display) {
+        if self.quiet {
+            return;
+        }
+        // Where standard error is gone, nobody can be told.
+        let mut stderr = io::stderr().lock();
+        let _ = if self.color_stderr {
+            writeln!(stderr, "{color}{kind}{RESET}: {text}")
+        } else {
+            writeln!(stderr, "{kind}: {text}")
+        };
+    }
+}
+
+impl Color {
+    fn is_wanted(self, stream: &impl io::IsTerminal) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            }
+        }
+    }
+}
+
+const RED: &str = "\x1b[1;31m";
+const CYAN: &str = "\x1b[1;36m";
+const RESET: &str = "\x1b[0m";
