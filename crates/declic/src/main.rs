@@ -1,10 +1,14 @@
 //! `declic`: a button on one board, a light on another, and all that lies between.
 
+mod access;
 mod cli;
 mod commands;
 mod error;
 mod exit_code;
 mod printer;
+mod state;
+#[cfg(test)]
+mod testing;
 
 use clap::Parser as _;
 
