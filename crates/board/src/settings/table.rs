@@ -114,7 +114,7 @@ settings! {
     Retain "retain" retain: OnOff = "on", "",
         "Whether the broker keeps the last state for boards that come later.";
     Topics "topics" topics: Topics = "all", "",
-        "Topics under declic/<id>: all of them, only status (online or offline), or none.";
+        "The board's own topics: all, only status (online or offline), or none.";
     Debounce "debounce" debounce: Number<0, 1_000> = "50", "ms",
         "How long the button's contact must be quiet before a press counts.";
     KeepAlive "keep-alive" keep_alive: Number<0, 3_600> = "30", "s",
