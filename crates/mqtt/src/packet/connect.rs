@@ -68,7 +68,9 @@ impl<'a> Connect<'a> {
                 .check_authentication()
                 .map_err(|_| EncodeError::Property)?;
         }
-        encode(PacketKind::Connect, 0, buffer, |writer| self.write(added, writer))
+        encode(PacketKind::Connect, 0, buffer, |writer| {
+            self.write(added, writer)
+        })
     }
 
     pub(super) fn read(reader: &mut Reader<'a>, header: FixedHeader) -> Result<Self, DecodeError> {
