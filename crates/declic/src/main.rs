@@ -5,10 +5,12 @@ mod cli;
 mod commands;
 mod error;
 mod exit_code;
+mod host;
 mod printer;
 mod state;
 #[cfg(test)]
 mod testing;
+mod url;
 
 use clap::Parser as _;
 

@@ -1,0 +1,159 @@
+//! What a user says without a screen: commands as lines on standard input, and signals.
+
+use std::io;
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+/// What a line asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `press`: a press, at once.
+    Press,
+    /// `hold MS`: the button's contact closes for that time, and is debounced.
+    Hold(Duration),
+    /// `status`
+    Status,
+    /// `quit`
+    Quit,
+}
+
+/// For `--help`.
+pub const COMMANDS: &str = "\
+Commands, one per line on standard input:
+  press    press the button
+  hold MS  close the button's contact for that many milliseconds; it is debounced
+  status   print how the boards are doing
+  quit     leave in good order
+At the end of the input it goes on, until SIGINT or SIGTERM.";
+
+impl FromStr for Command {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let mut words = line.split_whitespace();
+        let command = match (words.next(), words.next()) {
+            (Some("press"), None) => Self::Press,
+            (Some("status"), None) => Self::Status,
+            (Some("quit"), None) => Self::Quit,
+            (Some("hold"), Some(time)) => {
+                let millis = time.parse().ok().filter(|millis| *millis <= LONGEST_HOLD);
+                Self::Hold(Duration::from_millis(millis.ok_or_else(|| {
+                    format!("hold takes a number of milliseconds up to {LONGEST_HOLD}")
+                })?))
+            }
+            _ => {
+                return Err(format!(
+                    "no command `{}`; there are press, hold MS, status and quit",
+                    line.trim().escape_debug()
+                ));
+            }
+        };
+        match words.next() {
+            None => Ok(command),
+            Some(word) => Err(format!("`{}` is one word too many", word.escape_debug())),
+        }
+    }
+}
+
+/// Reads commands in a thread of its own, until the input ends or `take` returns false. Empty
+/// lines are left out.
+///
+/// # Errors
+/// The system has no thread left.
+pub fn read(
+    mut take: impl FnMut(Result<Command, String>) -> bool + Send + 'static,
+) -> io::Result<()> {
+    let run = move || {
+        let mut input = io::stdin().lock();
+        let mut line = Vec::new();
+        // An input that can't be read is an input that has ended.
+        while matches!(read_line(&mut input, &mut line), Ok(true)) {
+            let text = String::from_utf8_lossy(&line);
+            if !text.trim().is_empty() && !take(text.parse()) {
+                break;
+            }
+        }
+    };
+    thread::Builder::new().name("console".into()).spawn(run)?;
+    Ok(())
+}
+
+/// Calls `take` at SIGINT (Ctrl-C), SIGTERM and SIGHUP.
+///
+/// # Errors
+/// The system takes no handler.
+pub fn on_signal(take: impl FnMut() + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(take).map_err(io::Error::other)
+}
+
+/// Reads a line of bounded length; of a longer one the rest is thrown away. Returns false at the
+/// end of the input.
+fn read_line(input: &mut impl io::BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let mut any = false;
+    loop {
+        let available = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            available => available?,
+        };
+        if available.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let len = end.unwrap_or(available.len());
+        let room = LONGEST_LINE - line.len();
+        line.extend_from_slice(&available[..len.min(room)]);
+        input.consume(end.map_or(len, |end| end + 1));
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+const LONGEST_LINE: usize = 256;
+/// An hour, in milliseconds.
+const LONGEST_HOLD: u64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_command_or_says_what_there_is() {
+        assert_eq!(" press\r".parse(), Ok(Command::Press));
+        assert_eq!(
+            "hold 300".parse(),
+            Ok(Command::Hold(Duration::from_millis(300)))
+        );
+        for (line, part) in [
+            ("pres", "there are press"),
+            ("press now", "there are press"),
+            ("hold", "there are press"),
+            ("hold long", "milliseconds"),
+            ("hold -1", "milliseconds"),
+            ("hold 3600001", "milliseconds"),
+            ("hold 1 2", "one word too many"),
+            ("\u{1b}[2J", "\\u{1b}"),
+        ] {
+            let error = line.parse::<Command>().expect_err(line);
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn lines_end_with_the_input_and_long_ones_are_cut() {
+        let long = [b'x'; 10_000];
+        let mut input: &[u8] = &[b"press\n\n", &long[..], b"\nquit"].concat();
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while read_line(&mut input, &mut line).expect("a slice can be read") {
+            lines.push(line.clone());
+        }
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0], b"press");
+        assert_eq!(lines[2].len(), LONGEST_LINE);
+        assert_eq!(lines[3], b"quit");
+    }
+}

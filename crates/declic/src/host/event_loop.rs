@@ -1,0 +1,247 @@
+//! The thread that owns the board.
+
+use std::io;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use declic_board::{Board, BoardId, Cause, Effect, Notice, Settings, Storage};
+use mio::{Events, Poll, Token};
+
+use super::transport::{Moved, Opened, Transport};
+use super::{Inbox, News, Order, Report, STOP_LIMIT, Status};
+
+/// Everything around the board, which borrows its memory from the thread's stack.
+pub(super) struct EventLoop {
+    poll: Poll,
+    orders: mpsc::Receiver<Order>,
+    inbox: Inbox,
+    observer: Box<dyn FnMut(Report) + Send>,
+    transport: Transport,
+    clock: Clock,
+    /// When the button's contact opens again.
+    contact_opens: Option<Instant>,
+    /// Why the transport could not be opened.
+    open_error: Option<io::Error>,
+    /// When to end even if the goodbye is not out.
+    stop_at: Option<Instant>,
+    stopped: bool,
+}
+
+/// The token of the waker; connections have larger ones.
+pub(super) const WAKER: Token = Token(0);
+
+impl EventLoop {
+    pub(super) fn new(
+        poll: Poll,
+        orders: mpsc::Receiver<Order>,
+        inbox: Inbox,
+        observer: Box<dyn FnMut(Report) + Send>,
+    ) -> Self {
+        Self {
+            poll,
+            orders,
+            inbox,
+            observer,
+            transport: Transport::new(WAKER),
+            clock: Clock(Instant::now()),
+            contact_opens: None,
+            open_error: None,
+            stop_at: None,
+            stopped: false,
+        }
+    }
+
+    /// Runs a board until it is told to stop.
+    pub(super) fn run(mut self, id: BoardId, settings: Settings, seed: u64) {
+        let mut storage = Storage::new();
+        let mut board = Board::new(id, settings, seed, storage.memory());
+        let mut events = Events::with_capacity(16);
+        board.handle_level(false, self.clock.now());
+        board.handle_link(true, self.clock.now());
+        loop {
+            self.turn(&mut board);
+            if self.stopped || self.stop_at.is_some_and(|at| at <= Instant::now()) {
+                break;
+            }
+            let timeout = self.timeout(&board);
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                // The system's event queue is gone; there is no way on.
+                break;
+            }
+            for event in &events {
+                if event.token() != WAKER {
+                    let opened = self.transport.handle_event(event, self.poll.registry());
+                    self.handle_opened(opened, &mut board);
+                }
+            }
+            while let Ok(order) = self.orders.try_recv() {
+                self.handle_order(order, &mut board);
+            }
+        }
+        self.transport.close();
+        self.report(News::Ended, &board);
+    }
+
+    fn handle_order(&mut self, order: Order, board: &mut Board<'_>) {
+        let now = self.clock.now();
+        match order {
+            Order::Press => board.press(now),
+            Order::Hold(time) => {
+                self.contact_opens = Some(Instant::now() + time);
+                board.handle_level(true, now);
+            }
+            Order::Report => self.report(News::Asked, board),
+            Order::Stop => {
+                if self.stop_at.is_none() {
+                    self.stop_at = Some(Instant::now() + STOP_LIMIT);
+                    board.shut_down(now);
+                }
+            }
+            Order::Resolved(resolution) => {
+                let opened = self.transport.handle_resolved(resolution);
+                self.handle_opened(opened, board);
+            }
+        }
+    }
+
+    /// Feeds the input that is ready, drains the effects and moves bytes, until nothing moves.
+    fn turn(&mut self, board: &mut Board<'_>) {
+        loop {
+            let now = Instant::now();
+            if let Some(at) = self.contact_opens.take_if(|at| *at <= now) {
+                board.handle_level(false, self.clock.at(at));
+            }
+            board.handle_timeout(self.clock.now());
+            let opened = self.transport.turn(None, self.poll.registry());
+            self.handle_opened(opened, board);
+            let received = self.receive(board);
+            self.drain(board);
+            let sent = self.send(board);
+            if !received && !sent {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether anything came.
+    fn receive(&mut self, board: &mut Board<'_>) -> bool {
+        match self.transport.read(board.rx_space()) {
+            Moved::Bytes(len) => {
+                board.received(len, self.clock.now());
+                true
+            }
+            Moved::Nothing => false,
+            Moved::Closed => {
+                board.handle_closed(self.clock.now());
+                true
+            }
+        }
+    }
+
+    /// Returns whether anything went.
+    fn send(&mut self, board: &mut Board<'_>) -> bool {
+        let mut any = false;
+        loop {
+            match self.transport.write(board.transmit()) {
+                Moved::Bytes(len) => board.transmitted(len, self.clock.now()),
+                Moved::Nothing => return any,
+                Moved::Closed => board.handle_closed(self.clock.now()),
+            }
+            any = true;
+        }
+    }
+
+    fn drain(&mut self, board: &mut Board<'_>) {
+        while let Some(effect) = board.poll_effect() {
+            match effect {
+                Effect::OpenTransport => {
+                    let settings = board.settings();
+                    let host = settings.broker().unwrap_or_default();
+                    self.transport.open(host, settings.port(), &self.inbox);
+                    let opened = self.transport.turn(None, self.poll.registry());
+                    self.handle_opened(opened, board);
+                }
+                Effect::CloseTransport => self.transport.close(),
+                Effect::Notice(notice) => {
+                    self.stopped |= notice == Notice::Stopped;
+                    let news = match (notice, &mut self.open_error) {
+                        (Notice::ConnectFailed(Cause::Unreachable), error) => {
+                            error.take().map_or(News::Notice(notice), News::Unreachable)
+                        }
+                        _ => News::Notice(notice),
+                    };
+                    self.report(news, board);
+                }
+                // The observer sees the light in every report.
+                _ => {}
+            }
+        }
+    }
+
+    fn handle_opened(&mut self, opened: Opened, board: &mut Board<'_>) {
+        match opened {
+            Opened::Pending => {}
+            Opened::Yes => board.handle_connected(self.clock.now()),
+            Opened::No(error) => {
+                self.open_error = Some(error);
+                board.handle_connect_failed(self.clock.now());
+            }
+        }
+    }
+
+    fn timeout(&self, board: &Board<'_>) -> Option<Duration> {
+        [
+            board.poll_timeout().map(|at| self.clock.system(at)),
+            self.contact_opens,
+            self.transport.poll_timeout(),
+            self.stop_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn report(&mut self, news: News, board: &Board<'_>) {
+        let status = Status {
+            role: board.role(),
+            connection: board.connection(),
+            next_attempt: board.next_attempt().map(|at| self.clock.system(at)),
+            version: board.version(),
+            subscribed: board.is_subscribed(),
+            light: board.light(),
+            presses: board.presses(),
+            reconnects: board.reconnects(),
+            unsent: board.has_unsent(),
+        };
+        (self.observer)(Report {
+            at: Instant::now(),
+            news,
+            status,
+        });
+    }
+}
+
+/// The board's clock: microseconds since the thread's start.
+struct Clock(Instant);
+
+impl Clock {
+    fn now(&self) -> declic_mqtt::Instant {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, system: Instant) -> declic_mqtt::Instant {
+        let elapsed = system.saturating_duration_since(self.0);
+        declic_mqtt::Instant::ZERO + elapsed
+    }
+
+    fn system(&self, at: declic_mqtt::Instant) -> Instant {
+        // The clock ends far behind everything that is waited for; an hour is as good as never.
+        let elapsed = Duration::from_micros(at.as_micros());
+        self.0
+            .checked_add(elapsed)
+            .unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600))
+    }
+}
