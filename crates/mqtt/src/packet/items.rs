@@ -129,6 +129,14 @@ impl<'a, T: Item<'a> + fmt::Debug> fmt::Debug for Items<'a, T> {
 #[derive(Clone)]
 pub struct Iter<'a, T>(Repr<'a, T>);
 
+impl<'a, T: Item<'a>> Iter<'a, T> {
+    /// The bytes of the items that are left, as they were received; `None` for a list given by
+    /// the caller. Lets a server pass items on as they are.
+    pub const fn as_encoded(&self) -> Option<&'a [u8]> {
+        Items(self.0).as_encoded()
+    }
+}
+
 impl<'a, T: Item<'a>> Iterator for Iter<'a, T> {
     type Item = T;
 
