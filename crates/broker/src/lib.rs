@@ -1,1 +1,74 @@
+//! An MQTT 3.1.1 and 5.0 broker to embed.
+//!
+//! [`Broker`] is a server to start in any program or test:
+//!
+//! ```
+//! use declic_broker::{Broker, Config};
+//!
+//! let broker = Broker::bind(Config::listening_on("127.0.0.1:0".parse()?))?;
+//! let address = broker.local_addrs()[0];
+//! let handle = broker.handle();
+//! let thread = std::thread::spawn(move || broker.run());
+//! println!("listening on mqtt://{address}");
+//! handle.shutdown();
+//! thread.join().expect("the broker doesn't panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Engine`] is its core: sessions, subscriptions, routing, retained messages and wills as a
+//! state machine without sockets, clock, threads or random source. Whoever brings those, a server,
+//! a simulator or a test, keeps one contract:
+//!
+//! **Feed all input that is ready, then drain the effects until `None`, then move bytes.**
+//!
+//! ```no_run
+//! # use declic_broker::{ConnId, Effect, Engine, Limits};
+//! # use declic_mqtt::Instant;
+//! # fn wait_until(_: Option<Instant>) -> (Instant, Vec<(ConnId, Vec<u8>)>) { unimplemented!() }
+//! # fn act(_: Effect, _: &mut Engine) {}
+//! # fn send(_: ConnId, _: &[u8]) {}
+//! # let mut engine = Engine::new(Limits::default(), 0);
+//! # let mut buffer = vec![0; 65_536];
+//! loop {
+//!     // Feed: bytes of each readable transport, transports that opened or closed, and time.
+//!     let (now, input) = wait_until(engine.poll_timeout());
+//!     for (conn, bytes) in input {
+//!         engine.handle_bytes(conn, &bytes, now);
+//!     }
+//!     engine.handle_timeout(now);
+//!     // Drain: close and pause transports, check passwords.
+//!     while let Some(effect) = engine.poll_effect() {
+//!         act(effect, &mut engine);
+//!     }
+//!     // Move bytes: many packets in one write. A transport that takes no more is filled again
+//!     // when it is writable.
+//!     while let Some(conn) = engine.poll_ready() {
+//!         let filled = engine.fill(conn, &mut buffer, now);
+//!         send(conn, &buffer[..filled]);
+//!     }
+//! }
+//! ```
+//!
+//! # What it does when there is too much
+//!
+//! Everything that a client can make grow has a bound in [`Limits`], and what was dropped is
+//! counted in [`Stats`].
+//!
+//! - A client that reads slowly has a queue of its own; nobody else waits. When the queue is full,
+//!   new messages for that client are dropped, whatever their QoS (as Mosquitto does). Retained
+//!   messages for a new subscription are not: they are looked for as the queue empties.
+//! - A client that is not connected gets no messages of QoS 0; those of QoS 1 and 2 wait for it.
+//! - When all messages together take three quarters of [`Limits::message_bytes`], publishers are
+//!   read from less often; when they take all of it, messages are refused where the protocol
+//!   allows to say so (5.0, QoS 1 and 2) and dropped where not.
+//! - A client that doesn't read its acknowledgements is not read from until it does.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
+mod config;
+mod engine;
+mod server;
+
+pub use config::{Access, Config, InvalidUsers, Users};
+pub use engine::{Authenticate, CloseReason, ConnId, Effect, Engine, Limits, Stats, Ticket};
+pub use server::{BindError, Broker, Handle, RunError, Stopped};

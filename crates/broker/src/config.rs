@@ -1,0 +1,278 @@
+//! How a broker is set up.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use declic_mqtt::ReasonCode;
+
+use crate::engine::Limits;
+
+/// Everything a [`Broker`](crate::Broker) has to know. The default listens on 127.0.0.1:1883 and
+/// accepts everyone there.
+///
+/// ```
+/// use declic_broker::{Access, Config, Users};
+///
+/// let config = Config {
+///     listeners: vec!["127.0.0.1:0".parse()?],
+///     access: Access::Passwords(Users::parse("lamp:secret")?),
+///     ..Config::default()
+/// };
+/// # let _ = config;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen for plain TCP. Port 0 lets the system choose.
+    pub listeners: Vec<SocketAddr>,
+    /// Who may connect.
+    pub access: Access,
+    /// What clients may use up.
+    pub limits: Limits,
+    /// Keys the hash tables; random by default. Fix it only to replay something.
+    pub hash_seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT))],
+            access: Access::Anonymous,
+            limits: Limits::default(),
+            hash_seed: random(),
+        }
+    }
+}
+
+impl Config {
+    /// The default, but listening on `address` only.
+    pub fn listening_on(address: SocketAddr) -> Self {
+        Self {
+            listeners: vec![address],
+            ..Self::default()
+        }
+    }
+}
+
+/// Who may connect.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// Everyone, whatever name and password they give.
+    Anonymous,
+    /// Those who give the name and the password of one of the users.
+    Passwords(Users),
+}
+
+impl Access {
+    /// Whether a client that gave this name and password may connect.
+    ///
+    /// # Errors
+    /// [`ReasonCode::BadUserNameOrPassword`] when not.
+    pub fn check(
+        &self,
+        user_name: Option<&str>,
+        password: Option<&[u8]>,
+    ) -> Result<(), ReasonCode> {
+        let Self::Passwords(users) = self else {
+            return Ok(());
+        };
+        if users.accept(user_name.unwrap_or_default(), password.unwrap_or_default()) {
+            Ok(())
+        } else {
+            Err(ReasonCode::BadUserNameOrPassword)
+        }
+    }
+}
+
+/// User names with their passwords: at least one, none of them empty.
+#[derive(Clone)]
+pub struct Users(BTreeMap<Box<str>, Box<[u8]>>);
+
+impl Users {
+    /// One user.
+    ///
+    /// # Errors
+    /// Name or password are empty, or the name contains `:`.
+    pub fn one(name: &str, password: &str) -> Result<Self, InvalidUsers> {
+        let mut users = Self(BTreeMap::new());
+        users
+            .insert(name, password)
+            .map_err(|why| InvalidUsers { line: 1, why })?;
+        Ok(users)
+    }
+
+    /// Users from a text with a line `name:password` for each. Lines that are empty or begin with
+    /// `#` say nothing. The password is all behind the first `:`.
+    ///
+    /// # Errors
+    /// The line that is wrong, and why. A text without any user is an error too: it never means
+    /// that everyone may connect.
+    pub fn parse(text: &str) -> Result<Self, InvalidUsers> {
+        let mut users = Self(BTreeMap::new());
+        let mut last = 0;
+        for (number, line) in (1..).zip(text.lines()) {
+            last = number;
+            // Not trimmed at the end: a password may end with a space.
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let added = match line.split_once(':') {
+                Some((name, password)) => users.insert(name, password),
+                None => Err(UsersProblem::NoColon),
+            };
+            added.map_err(|why| InvalidUsers { line: number, why })?;
+        }
+        if users.0.is_empty() {
+            return Err(InvalidUsers {
+                line: last.max(1),
+                why: UsersProblem::NoUser,
+            });
+        }
+        Ok(users)
+    }
+
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn insert(&mut self, name: &str, password: &str) -> Result<(), UsersProblem> {
+        if name.is_empty() || name.contains(':') {
+            return Err(UsersProblem::Name);
+        }
+        if password.is_empty() {
+            return Err(UsersProblem::NoPassword);
+        }
+        match self.0.insert(name.into(), password.as_bytes().into()) {
+            Some(_) => Err(UsersProblem::Twice),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes as long for a name that does not exist, and wherever a password differs.
+    fn accept(&self, name: &str, password: &[u8]) -> bool {
+        let user = self.0.get(name);
+        let expected = user.map_or(password, |password| password);
+        let same = equal_in_constant_time(expected, password);
+        user.is_some() && same
+    }
+}
+
+impl fmt::Debug for Users {
+    /// Shows no passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Why a text holds no users, and in which line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidUsers {
+    line: usize,
+    why: UsersProblem,
+}
+
+impl InvalidUsers {
+    /// The line, counted from 1.
+    pub const fn line(&self) -> usize {
+        self.line
+    }
+}
+
+impl fmt::Display for InvalidUsers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {}: {}",
+            self.line,
+            match self.why {
+                UsersProblem::NoColon => "no `:` between name and password",
+                UsersProblem::Name => "a user name is empty or contains `:`",
+                UsersProblem::NoPassword => "the password is empty",
+                UsersProblem::Twice => "the user is there already",
+                UsersProblem::NoUser => "no user at all; write one as `name:password`",
+            }
+        )
+    }
+}
+
+impl std::error::Error for InvalidUsers {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UsersProblem {
+    NoColon,
+    Name,
+    NoPassword,
+    Twice,
+    NoUser,
+}
+
+fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
+    let mut difference = u8::from(expected.len() != given.len());
+    for (index, byte) in given.iter().enumerate() {
+        let other = expected.get(index).copied().unwrap_or(!byte);
+        difference |= std::hint::black_box(byte ^ other);
+    }
+    difference == 0
+}
+
+/// The standard library's hash keys are random.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+const DEFAULT_PORT: u16 = 1883;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        Users::parse(text).expect_err("no users").to_string()
+    }
+
+    #[test]
+    fn an_empty_or_malformed_user_file_never_means_everyone() {
+        assert!(problem("").starts_with("line 1: no user at all"));
+        assert!(problem("# only\n\n# comments\n").starts_with("line 3: no user at all"));
+        assert_eq!(
+            problem("a:b\nnobody"),
+            "line 2: no `:` between name and password"
+        );
+        assert_eq!(
+            problem(":b"),
+            "line 1: a user name is empty or contains `:`"
+        );
+        assert_eq!(problem("a:"), "line 1: the password is empty");
+        assert_eq!(problem("a:b\n\na:c"), "line 3: the user is there already");
+        assert_eq!(Users::parse("a:b\nc").expect_err("malformed").line(), 2);
+    }
+
+    #[test]
+    fn only_the_right_password_of_the_right_user_is_accepted() {
+        let users = Users::parse("# lamps\nlamp:se:cret \r\nbutton:x").expect("two users");
+        assert_eq!(users.len(), 2);
+        let access = Access::Passwords(users);
+        let check = |name, password: &[u8]| access.check(name, Some(password)).is_ok();
+        assert!(check(Some("lamp"), b"se:cret "));
+        assert!(check(Some("button"), b"x"));
+        assert!(!check(Some("lamp"), b"se:cret"));
+        assert!(!check(Some("lamp"), b"se:cret  "));
+        assert!(!check(Some("lamp"), b""));
+        assert!(!check(Some("nobody"), b"x"));
+        assert!(!check(Some(""), b""));
+        assert!(!check(None, b"x"));
+        assert!(access.check(Some("lamp"), None).is_err());
+        assert!(Access::Anonymous.check(None, None).is_ok());
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let users = Users::one("lamp", "secret").expect("a user");
+        assert_eq!(format!("{users:?}"), r#"{"lamp"}"#);
+        assert!(Users::one("", "x").is_err());
+    }
+}

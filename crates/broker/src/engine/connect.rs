@@ -1,0 +1,331 @@
+//! CONNECT and DISCONNECT: who comes, with which session, and how it goes.
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use declic_mqtt::packet::{
+    ConnAck, Connect, DecodeError, Disconnect, FixedHeader, MAX_VARINT, Packet, PacketKind,
+    Properties, Property,
+};
+use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
+
+use super::connection::{ConnId, State, pause};
+use super::timers::Timer;
+use super::{CloseReason, Effect, Engine};
+
+/// Which question an answer belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(ConnId);
+
+/// Somebody wants to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Authenticate {
+    /// To be given back with the answer.
+    pub ticket: Ticket,
+    /// The connection.
+    pub conn: ConnId,
+    /// The client identifier as it was asked for, perhaps empty.
+    pub client_id: Box<str>,
+    /// The user's name, if there is one.
+    pub user_name: Option<Box<str>>,
+    /// The password, if there is one.
+    pub password: Option<Box<[u8]>>,
+}
+
+impl Engine {
+    /// The answer to an [`Effect::Authenticate`]: accept the client, or refuse it with a reason
+    /// that a CONNACK can carry.
+    pub fn handle_authenticated(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<(), ReasonCode>,
+        now: Instant,
+    ) {
+        let Some(slot) = self.conns.slot(ticket.0) else {
+            return;
+        };
+        if self.conns[slot].state != State::Authenticating {
+            return;
+        }
+        // The CONNECT was kept, with what came behind it.
+        let tail = self.take_tail(slot);
+        self.conns[slot].state = State::Opened;
+        self.resume(slot, pause::AUTHENTICATION);
+        let Ok(Some(header)) = FixedHeader::decode(&tail) else {
+            return;
+        };
+        let (packet, rest) = tail.split_at(header.packet_len());
+        let version = self.conns[slot].version;
+        if let Ok(Packet::Connect(connect)) =
+            Packet::decode(version, header, &packet[header.len()..])
+        {
+            match answer {
+                Ok(()) => self.accept(slot, &connect, now),
+                Err(reason) => self.refuse(slot, connect.version, reason, now),
+            }
+        }
+        self.handle_packets(slot, rest, now);
+    }
+
+    pub(super) fn handle_connect(
+        &mut self,
+        slot: u32,
+        header: FixedHeader,
+        body: &[u8],
+        now: Instant,
+    ) {
+        let connect = match Packet::decode(ProtocolVersion::V5, header, body) {
+            Ok(Packet::Connect(connect)) => connect,
+            Ok(_) => return self.close(slot, CloseReason::Unexpected, now),
+            Err(error) => return self.malformed_connect(slot, error, body, now),
+        };
+        let conn = &mut self.conns[slot];
+        conn.version = connect.version;
+        if let Some(size) = connect.properties.maximum_packet_size() {
+            conn.packet_size = size.get();
+        }
+        if connect.properties.authentication_method().is_some() {
+            // `[MQTT-4.12.0-1]` of 5.0
+            return self.refuse(
+                slot,
+                connect.version,
+                ReasonCode::BadAuthenticationMethod,
+                now,
+            );
+        }
+        if connect.client_id.is_empty()
+            && connect.version == ProtocolVersion::V3_1_1
+            && !connect.clean_start
+        {
+            // `[MQTT-3.1.3-8]` of 3.1.1
+            return self.refuse(
+                slot,
+                connect.version,
+                ReasonCode::ClientIdentifierNotValid,
+                now,
+            );
+        }
+        if !self.authenticate {
+            return self.accept(slot, &connect, now);
+        }
+        let conn = self.conns.id(slot);
+        self.conns[slot].state = State::Authenticating;
+        self.effects
+            .push_back(Effect::Authenticate(Box::new(Authenticate {
+                ticket: Ticket(conn),
+                conn,
+                client_id: connect.client_id.into(),
+                user_name: connect.user_name.map(Into::into),
+                password: connect.password.map(Into::into),
+            })));
+        self.pause(slot, pause::AUTHENTICATION);
+        self.keep_connect(slot, header, body, now);
+    }
+
+    pub(super) fn handle_disconnect(
+        &mut self,
+        slot: u32,
+        disconnect: &Disconnect<'_>,
+        now: Instant,
+    ) {
+        let Some(session) = self.conns[slot].session else {
+            return;
+        };
+        if let Some(expiry) = disconnect.properties.session_expiry_interval() {
+            let session = &mut self.sessions[session as usize];
+            if session.expiry == 0 && expiry != 0 {
+                // Section 3.14.2.2.2: it can't begin to last now.
+                return self.close(slot, CloseReason::Unexpected, now);
+            }
+            session.expiry = limited_expiry(&self.limits, expiry);
+        }
+        self.close(slot, CloseReason::Disconnected(disconnect.reason), now);
+    }
+
+    fn accept(&mut self, slot: u32, connect: &Connect<'_>, now: Instant) {
+        let assigned;
+        let client_id = if connect.client_id.is_empty() {
+            assigned = self.new_client_id();
+            &*assigned
+        } else {
+            connect.client_id
+        };
+        // `[MQTT-3.1.4-2]`, in 5.0 `[MQTT-3.1.4-3]`
+        let found = self.find_session(client_id);
+        if let Some(old) = found.and_then(|session| self.sessions[session as usize].conn) {
+            self.close(old, CloseReason::TakenOver, now);
+        }
+        // It may have ended with its connection.
+        let mut found = self.find_session(client_id);
+        if connect.clean_start
+            && let Some(session) = found.take()
+        {
+            self.end_session(session, now);
+        }
+        if found.is_none() && self.sessions.len() >= self.limits.sessions {
+            return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
+        }
+        let session = match found {
+            Some(session) => {
+                self.resume_session(session);
+                session
+            }
+            None => self.new_session(client_id),
+        };
+        let properties = connect.properties;
+        let wanted_expiry = match connect.version {
+            ProtocolVersion::V3_1_1 if connect.clean_start => 0,
+            ProtocolVersion::V3_1_1 => u32::MAX,
+            ProtocolVersion::V5 => properties.session_expiry_interval().unwrap_or(0),
+        };
+        let expiry = limited_expiry(&self.limits, wanted_expiry);
+        let keep_alive = match (connect.version, self.limits.keep_alive) {
+            (ProtocolVersion::V5, Some(limit))
+                if connect.keep_alive == 0 || connect.keep_alive > limit =>
+            {
+                limit
+            }
+            _ => connect.keep_alive,
+        };
+        let state = &mut self.sessions[session as usize];
+        state.conn = Some(slot);
+        state.expiry = expiry;
+        if let Some(will) = &connect.will {
+            self.store_will(session, will);
+        }
+        let conn = &mut self.conns[slot];
+        conn.state = State::Connected;
+        conn.session = Some(session);
+        conn.keep_alive = keep_alive;
+        let window = properties
+            .receive_maximum()
+            .map_or(u16::MAX, NonZeroU16::get);
+        conn.window = window.min(self.limits.outbound_in_flight);
+        if let Some(timer) = conn.timer.take() {
+            self.timers.cancel(timer);
+        }
+        conn.timer = conn
+            .keep_alive_deadline()
+            .map(|deadline| self.timers.set(deadline, Timer::Connection(slot)));
+        self.stats.accepted += 1;
+        self.effects.push_back(Effect::Connected {
+            conn: self.conns.id(slot),
+            client_id: client_id.into(),
+            version: connect.version,
+            session_present: found.is_some(),
+        });
+        let mut announced = Vec::new();
+        if connect.version == ProtocolVersion::V5 {
+            self.announce_limits(&mut announced);
+            if expiry != wanted_expiry {
+                announced.push(Property::SessionExpiryInterval(expiry));
+            }
+            if keep_alive != connect.keep_alive {
+                announced.push(Property::ServerKeepAlive(keep_alive));
+            }
+            if connect.client_id.is_empty() {
+                announced.push(Property::AssignedClientIdentifier(client_id));
+            }
+        }
+        let connack = ConnAck {
+            session_present: found.is_some(),
+            reason: ReasonCode::Success,
+            properties: Properties::new(&announced),
+        };
+        self.answer(slot, &Packet::ConnAck(connack));
+        if found.is_some() {
+            self.redeliver(slot, session);
+        }
+    }
+
+    /// Refuses a client with a CONNACK.
+    fn refuse(&mut self, slot: u32, version: ProtocolVersion, reason: ReasonCode, now: Instant) {
+        self.stats.refused += 1;
+        self.conns[slot].version = version;
+        // 3.1.1 closes without an answer where none of its codes says what is meant.
+        if version == ProtocolVersion::V5 || !matches!(reason, ReasonCode::MalformedPacket) {
+            let connack = ConnAck {
+                session_present: false,
+                reason,
+                properties: Properties::EMPTY,
+            };
+            self.answer(slot, &Packet::ConnAck(connack));
+        }
+        self.close(slot, CloseReason::Refused(reason), now);
+    }
+
+    fn malformed_connect(&mut self, slot: u32, error: DecodeError, body: &[u8], now: Instant) {
+        match error {
+            // `[MQTT-3.1.2-2]`: in the form that the client will understand. The highest bit
+            // marks a bridge of 3.1.1.
+            DecodeError::UnsupportedVersion(level) => {
+                let version = match level {
+                    6..=0x7f => ProtocolVersion::V5,
+                    _ => ProtocolVersion::V3_1_1,
+                };
+                self.refuse(slot, version, ReasonCode::UnsupportedProtocolVersion, now);
+            }
+            // `[MQTT-3.1.4-1]`: 3.1.1 answers nothing, 5.0 may.
+            error if body.starts_with(b"\0\x04MQTT\x05") => {
+                let reason = match error.reason_code() {
+                    reason if reason.is_allowed_in(PacketKind::ConnAck) => reason,
+                    _ => ReasonCode::MalformedPacket,
+                };
+                self.refuse(slot, ProtocolVersion::V5, reason, now);
+            }
+            error => self.malformed(slot, error, now),
+        }
+    }
+
+    /// Keeps a CONNECT until it is known who it is from.
+    fn keep_connect(&mut self, slot: u32, header: FixedHeader, body: &[u8], now: Instant) {
+        let mut packet = Vec::with_capacity(header.packet_len());
+        packet.push((PacketKind::Connect as u8) << 4);
+        let mut length = body.len();
+        while length >= 0x80 {
+            packet.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        packet.push(length as u8);
+        packet.extend_from_slice(body);
+        self.keep_tail(slot, packet, now);
+    }
+
+    fn announce_limits(&self, properties: &mut Vec<Property<'_>>) {
+        let limits = &self.limits;
+        if let Some(maximum) = NonZeroU16::new(limits.inbound_in_flight)
+            && maximum != NonZeroU16::MAX
+        {
+            properties.push(Property::ReceiveMaximum(maximum));
+        }
+        let size = u32::try_from(limits.packet_size)
+            .ok()
+            .and_then(NonZeroU32::new);
+        if let Some(size) = size
+            && size.get() < MAX_VARINT
+        {
+            properties.push(Property::MaximumPacketSize(size));
+        }
+        if limits.topic_aliases > 0 {
+            properties.push(Property::TopicAliasMaximum(limits.topic_aliases));
+        }
+    }
+
+    /// A client identifier that nobody uses and nobody guesses.
+    fn new_client_id(&mut self) -> Box<str> {
+        loop {
+            self.assigned += 1;
+            let id = format!("auto-{:016x}", self.hash.number(self.assigned));
+            if self.find_session(&id).is_none() {
+                return id.into();
+            }
+        }
+    }
+}
+
+fn limited_expiry(limits: &super::Limits, wanted: u32) -> u32 {
+    let limit = limits
+        .session_expiry
+        .map_or(u64::MAX, |limit| limit.as_secs());
+    wanted.min(u32::try_from(limit).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,496 @@
+//! What goes to a client: which packet is next, and its bytes.
+
+use declic_mqtt::packet::{Ack, MAX_VARINT, PacketKind, SubscriptionId};
+use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter};
+
+use super::connection::{ConnId, LargePublish, State, pause};
+use super::messages::Message;
+use super::retained::Next;
+use super::session::{Entry, InFlight, SubscriptionIds};
+use super::{CloseReason, Engine};
+
+impl Engine {
+    /// Writes as much as fits of what waits for a connection into `buffer`, and returns how much
+    /// it is.
+    ///
+    /// Call it when the transport can take bytes, after [`Self::poll_ready`] returned the
+    /// connection, until it returns less than the buffer's length. A packet may begin in one call
+    /// and end in another. All that was written counts as sent.
+    pub fn fill(&mut self, conn: ConnId, buffer: &mut [u8], now: Instant) -> usize {
+        let Some(slot) = self.conns.slot(conn) else {
+            return 0;
+        };
+        let mut filled = self.fill_large(slot, buffer);
+        if self.conns[slot].large.is_some() {
+            return filled;
+        }
+        filled += self.fill_answers(slot, &mut buffer[filled..]);
+        if !self.conns[slot].answers.is_empty() {
+            return filled;
+        }
+        if let (State::Connected, Some(session)) =
+            (self.conns[slot].state, self.conns[slot].session)
+        {
+            self.replay_retained(session, now);
+            while filled < buffer.len()
+                && let Some(more) = self.fill_publish(slot, session, &mut buffer[filled..], now)
+            {
+                filled += more;
+            }
+        }
+        if filled < buffer.len() {
+            self.conns[slot].announced = false;
+            self.replay_later(slot);
+        }
+        if !self.pressed.is_empty() && self.messages.bytes() < self.limits.message_bytes / 2 {
+            self.relieve();
+        }
+        filled
+    }
+
+    /// PUBACK: the client has the message of QoS 1.
+    pub(super) fn handle_puback(&mut self, slot: u32, ack: &Ack<'_>, now: Instant) {
+        self.finish_in_flight(slot, ack, QoS::AtLeastOnce, now);
+    }
+
+    /// PUBREC: the client has the message of QoS 2.
+    pub(super) fn handle_pubrec(&mut self, slot: u32, ack: &Ack<'_>, now: Instant) {
+        if ack.reason.is_error() {
+            // `[MQTT-4.4.0-2]` of 5.0
+            return self.finish_in_flight(slot, ack, QoS::ExactlyOnce, now);
+        }
+        let Some(session) = self.conns[slot].session else {
+            return;
+        };
+        let in_flight = &mut self.sessions[session as usize].in_flight;
+        let sent = in_flight
+            .iter_mut()
+            .find(|sent| sent.packet_id == ack.packet_id);
+        let reason = match sent {
+            Some(sent) if sent.qos == QoS::AtLeastOnce => {
+                return self.close(slot, CloseReason::Protocol(ReasonCode::ProtocolError), now);
+            }
+            Some(sent) => {
+                if let Some(message) = sent.message.take() {
+                    self.messages.release(message);
+                }
+                ReasonCode::Success
+            }
+            None => ReasonCode::PacketIdentifierNotFound,
+        };
+        self.acknowledge(slot, PacketKind::PubRel, ack.packet_id, reason);
+    }
+
+    /// PUBCOMP: the delivery of the message of QoS 2 is complete.
+    pub(super) fn handle_pubcomp(&mut self, slot: u32, ack: &Ack<'_>, now: Instant) {
+        self.finish_in_flight(slot, ack, QoS::ExactlyOnce, now);
+    }
+
+    /// A session's connection is there again: what was not acknowledged is sent again.
+    pub(super) fn redeliver(&mut self, slot: u32, session: u32) {
+        let state = &mut self.sessions[session as usize];
+        state.resend = 0;
+        let released = |sent: &InFlight| sent.message.is_none().then_some(sent.packet_id);
+        let released: Vec<_> = state.in_flight.iter().filter_map(released).collect();
+        for id in released {
+            self.acknowledge(slot, PacketKind::PubRel, id, ReasonCode::Success);
+        }
+        self.announce(slot);
+    }
+
+    fn finish_in_flight(&mut self, slot: u32, ack: &Ack<'_>, qos: QoS, now: Instant) {
+        let Some(session) = self.conns[slot].session else {
+            return;
+        };
+        let state = &mut self.sessions[session as usize];
+        let find = |sent: &InFlight| sent.packet_id == ack.packet_id;
+        let Some(at) = state.in_flight.iter().position(find) else {
+            // For nothing that we know of: an acknowledgement too many does no harm.
+            return;
+        };
+        if state.in_flight[at].qos != qos {
+            return self.close(slot, CloseReason::Protocol(ReasonCode::ProtocolError), now);
+        }
+        self.remove_in_flight(session, at);
+        self.announce(slot);
+    }
+
+    fn remove_in_flight(&mut self, session: u32, at: usize) {
+        let state = &mut self.sessions[session as usize];
+        if at < state.resend {
+            state.resend -= 1;
+        }
+        if let Some(sent) = state.in_flight.remove(at) {
+            if let Some(message) = sent.message {
+                self.messages.release(message);
+            }
+            self.lists.release(sent.ids);
+        }
+    }
+
+    fn fill_answers(&mut self, slot: u32, buffer: &mut [u8]) -> usize {
+        let conn = &mut self.conns[slot];
+        let answers = &conn.answers[conn.answered as usize..];
+        let count = answers.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&answers[..count]);
+        conn.answered += count as u32;
+        if conn.answered as usize == conn.answers.len() {
+            conn.answers = Vec::new();
+            conn.answered = 0;
+            self.resume(slot, pause::ANSWERS);
+        }
+        count
+    }
+
+    /// Goes on with a publish that is written in parts.
+    fn fill_large(&mut self, slot: u32, buffer: &mut [u8]) -> usize {
+        let Some(mut large) = self.conns[slot].large.take() else {
+            return 0;
+        };
+        let message = self.messages.get(&large.message);
+        let mut filled = 0;
+        let mut skip = large.written;
+        for part in [&large.head, message.properties(), message.payload()] {
+            let rest = part.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(part.len());
+            let count = rest.len().min(buffer.len() - filled);
+            buffer[filled..filled + count].copy_from_slice(&rest[..count]);
+            filled += count;
+        }
+        large.written += filled;
+        let total = large.head.len() + message.properties().len() + message.payload().len();
+        if large.written == total {
+            self.messages.release(large.message);
+        } else {
+            self.conns[slot].large = Some(large);
+        }
+        filled
+    }
+
+    /// Writes the next publish, or its beginning. `None` when there is none that may be sent.
+    fn fill_publish(
+        &mut self,
+        slot: u32,
+        session: u32,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Option<usize> {
+        loop {
+            let state = &mut self.sessions[session as usize];
+            let window = usize::from(self.conns[slot].window);
+            if state.resend < state.in_flight.len() {
+                if state.resend >= window {
+                    return None;
+                }
+                let at = state.resend;
+                let sent = &state.in_flight[at];
+                let Some(message) = &sent.message else {
+                    state.resend += 1;
+                    continue;
+                };
+                // `[MQTT-3.3.1-1]`
+                let id = Some(sent.packet_id);
+                let frame = Frame::new(&self.conns[slot].version, sent.qos, sent.retain, true, id);
+                let written = frame.write(
+                    self.messages.get(message),
+                    (sent.ids, self.lists.get(sent.ids)),
+                    self.conns[slot].packet_size,
+                    buffer,
+                    now,
+                );
+                match written {
+                    Written::TooLarge => {
+                        self.stats.dropped_too_large += 1;
+                        self.remove_in_flight(session, at);
+                        continue;
+                    }
+                    Written::Whole(count) => {
+                        state.resend += 1;
+                        self.stats.sent += 1;
+                        return Some(count);
+                    }
+                    Written::Head(head) => {
+                        let message = self.messages.share(message);
+                        state.resend += 1;
+                        self.stats.sent += 1;
+                        return Some(self.begin_large(slot, head, message, buffer));
+                    }
+                }
+            }
+            let acknowledged = state.queue.front()?.qos != QoS::AtMostOnce;
+            if acknowledged && state.in_flight.len() >= window {
+                return None;
+            }
+            let id = acknowledged.then(|| state.take_packet_id());
+            let entry = state.queue.front()?;
+            let message = self.messages.get(&entry.message);
+            if message.is_expired(now) {
+                self.stats.dropped_expired += 1;
+                self.drop_front(session);
+                continue;
+            }
+            let frame = Frame::new(
+                &self.conns[slot].version,
+                entry.qos,
+                entry.retain,
+                false,
+                id,
+            );
+            let written = frame.write(
+                message,
+                (entry.ids, self.lists.get(entry.ids)),
+                self.conns[slot].packet_size,
+                buffer,
+                now,
+            );
+            let size = message.bytes().len();
+            let (count, head) = match written {
+                Written::TooLarge => {
+                    // `[MQTT-3.1.2-25]` of 5.0: as if it had been sent.
+                    self.stats.dropped_too_large += 1;
+                    self.drop_front(session);
+                    continue;
+                }
+                Written::Whole(count) => (count, None),
+                Written::Head(head) => (0, Some(head)),
+            };
+            self.stats.sent += 1;
+            state.queued_bytes -= size;
+            let entry = state.queue.pop_front()?;
+            let large = head.map(|head| (head, self.messages.share(&entry.message)));
+            match id {
+                Some(packet_id) => {
+                    state.in_flight.push_back(InFlight {
+                        message: Some(entry.message),
+                        ids: entry.ids,
+                        packet_id,
+                        qos: entry.qos,
+                        retain: entry.retain,
+                    });
+                    state.resend = state.in_flight.len();
+                }
+                None => {
+                    self.messages.release(entry.message);
+                    self.lists.release(entry.ids);
+                }
+            }
+            return Some(match large {
+                None => count,
+                Some((head, message)) => self.begin_large(slot, head, message, buffer),
+            });
+        }
+    }
+
+    fn begin_large(
+        &mut self,
+        slot: u32,
+        head: Vec<u8>,
+        message: super::messages::MessageRef,
+        buffer: &mut [u8],
+    ) -> usize {
+        self.conns[slot].large = Some(Box::new(LargePublish {
+            head,
+            message,
+            written: 0,
+        }));
+        self.fill_large(slot, buffer)
+    }
+
+    fn drop_front(&mut self, session: u32) {
+        let state = &mut self.sessions[session as usize];
+        if let Some(entry) = state.queue.pop_front() {
+            state.queued_bytes -= self.messages.get(&entry.message).bytes().len();
+            self.messages.release(entry.message);
+            self.lists.release(entry.ids);
+        }
+    }
+
+    /// Looks for retained messages of new subscriptions, and queues as many as there is room for.
+    fn replay_retained(&mut self, session: u32, now: Instant) {
+        let mut budget = REPLAY_BUDGET;
+        loop {
+            let state = &mut self.sessions[session as usize];
+            let Some(replays) = &mut state.replays else {
+                return;
+            };
+            let Some(replay) = replays.0.front_mut() else {
+                state.replays = None;
+                return;
+            };
+            let full = state.queue.len() >= self.limits.queued_messages.min(REPLAY_BUDGET)
+                || state.queued_bytes > self.limits.queued_bytes / 2;
+            if full || budget == 0 {
+                return;
+            }
+            let Ok(filter) = TopicFilter::new(&replay.filter) else {
+                replays.0.pop_front();
+                continue;
+            };
+            match self
+                .retained
+                .next(filter, replay.after.as_deref(), &mut budget)
+            {
+                Next::End => {
+                    replays.0.pop_front();
+                }
+                Next::Later(topic) => {
+                    if let Some(topic) = topic {
+                        replay.after = Some(topic.into());
+                    }
+                    return;
+                }
+                Next::Found(topic, kept) => {
+                    replay.after = Some(topic.into());
+                    if self.messages.get(&kept.message).is_expired(now) {
+                        continue;
+                    }
+                    let entry = Entry {
+                        message: self.messages.share(&kept.message),
+                        ids: SubscriptionIds::one(replay.id),
+                        qos: kept.qos.min(replay.qos),
+                        retain: true,
+                    };
+                    self.enqueue(session, entry);
+                }
+            }
+        }
+    }
+
+    /// Where the search for retained messages was interrupted, it goes on in the next turn.
+    fn replay_later(&mut self, slot: u32) {
+        let session = self.conns[slot]
+            .session
+            .map(|session| &self.sessions[session as usize]);
+        if session.is_some_and(|state| state.replays.is_some() && state.queue.is_empty()) {
+            self.announce(slot);
+        }
+    }
+}
+
+/// How a publish is framed for one client.
+struct Frame {
+    first: u8,
+    v5: bool,
+    packet_id: Option<PacketId>,
+}
+
+/// What became of a publish that was to be written.
+enum Written {
+    /// It is written.
+    Whole(usize),
+    /// It doesn't fit; this is what comes before its properties and payload.
+    Head(Vec<u8>),
+    /// The client accepts no packet as large.
+    TooLarge,
+}
+
+impl Frame {
+    fn new(
+        version: &ProtocolVersion,
+        qos: QoS,
+        retain: bool,
+        dup: bool,
+        packet_id: Option<PacketId>,
+    ) -> Self {
+        let flags = u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain);
+        Self {
+            first: (PacketKind::Publish as u8) << 4 | flags,
+            v5: *version == ProtocolVersion::V5,
+            packet_id,
+        }
+    }
+
+    fn write(
+        &self,
+        message: &Message,
+        ids: (SubscriptionIds, &[SubscriptionId]),
+        packet_size: u32,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Written {
+        let expiry = message.expiry(now);
+        let single = ids.0.single();
+        let ids = single.as_ref().map_or(ids.1, std::slice::from_ref);
+        let id_len = if self.packet_id.is_some() { 2 } else { 0 };
+        let (own, properties, properties_len) = if self.v5 {
+            let ids_len: usize = ids.iter().map(|id| 1 + varint_len(id.get())).sum();
+            let own = ids_len + if expiry.is_some() { 5 } else { 0 };
+            let all = own + message.properties().len();
+            (own + varint_len(all as u32), message.properties(), all)
+        } else {
+            (0, &[][..], 0)
+        };
+        let topic = message.encoded_topic();
+        let payload = message.payload();
+        let remaining = topic.len() + id_len + own + properties.len() + payload.len();
+        let head_len = 1 + varint_len(remaining as u32) + topic.len() + id_len + own;
+        let total = head_len + properties.len() + payload.len();
+        if total > packet_size as usize || remaining > MAX_VARINT as usize {
+            return Written::TooLarge;
+        }
+        let whole = total <= buffer.len();
+        let mut head = if whole { Vec::new() } else { vec![0; head_len] };
+        let mut cursor = Cursor {
+            buffer: if whole { buffer } else { &mut head },
+            at: 0,
+        };
+        cursor.put(&[self.first]);
+        cursor.varint(remaining as u32);
+        cursor.put(topic);
+        if let Some(id) = self.packet_id {
+            cursor.put(&id.get().to_be_bytes());
+        }
+        if self.v5 {
+            cursor.varint(properties_len as u32);
+            if let Some(expiry) = expiry {
+                cursor.put(&[MESSAGE_EXPIRY_INTERVAL]);
+                cursor.put(&expiry.to_be_bytes());
+            }
+            for id in ids {
+                cursor.put(&[SUBSCRIPTION_IDENTIFIER]);
+                cursor.varint(id.get());
+            }
+        }
+        if whole {
+            cursor.put(properties);
+            cursor.put(payload);
+            return Written::Whole(cursor.at);
+        }
+        Written::Head(head)
+    }
+}
+
+/// Writes into a buffer that is known to be large enough.
+struct Cursor<'a> {
+    buffer: &'a mut [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.buffer[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    fn varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.put(&[value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.put(&[value as u8]);
+    }
+}
+
+const fn varint_len(value: u32) -> usize {
+    match value {
+        0..=0x7f => 1,
+        0x80..=0x3fff => 2,
+        0x4000..=0x1f_ffff => 3,
+        _ => 4,
+    }
+}
+
+const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
+/// Retained messages that are queued, and topics that are looked at, in one turn.
+const REPLAY_BUDGET: usize = 1_000;

@@ -1,0 +1,85 @@
+//! What the engine allows, each with a default that suits a home and a small office.
+
+use std::time::Duration;
+
+/// Bounds on everything that clients can make grow. What is refused or dropped because of one is
+/// counted in [`Stats`](super::Stats).
+///
+/// ```
+/// use declic_broker::Limits;
+///
+/// let limits = Limits { packet_size: 64 * 1024, ..Limits::default() };
+/// # let _ = limits;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at the same time; more are closed at once.
+    pub connections: usize,
+    /// Time that a connection has for its CONNECT.
+    pub connect_timeout: Duration,
+    /// Largest CONNECT in bytes: the most that is buffered for a stranger.
+    pub connect_packet_size: usize,
+    /// Largest packet in bytes that a client may send; 5.0 clients are told.
+    pub packet_size: usize,
+    /// Bytes of unfinished packets of all connections together.
+    pub unfinished_bytes: usize,
+    /// Bytes of answers that wait for one connection, above which nothing more is read from it.
+    pub answer_bytes: usize,
+    /// Publishes of QoS 1 and 2 that a client may have unfinished (receive maximum).
+    pub inbound_in_flight: u16,
+    /// Publishes of QoS 1 and 2 sent to a client before it has acknowledged the first.
+    pub outbound_in_flight: u16,
+    /// Messages that wait for one client.
+    pub queued_messages: usize,
+    /// Bytes of the messages that wait for one client.
+    pub queued_bytes: usize,
+    /// Bytes of all messages that are held: waiting, in flight and retained. From three quarters
+    /// of it on, publishers are slowed down.
+    pub message_bytes: usize,
+    /// Retained messages.
+    pub retained_messages: usize,
+    /// Bytes of all retained messages.
+    pub retained_bytes: usize,
+    /// Sessions, of connected clients and kept ones together.
+    pub sessions: usize,
+    /// Longest time that a session is kept without a connection; `None` for what the client asks.
+    pub session_expiry: Option<Duration>,
+    /// Subscriptions of one session.
+    pub subscriptions: usize,
+    /// Levels of a topic name or filter.
+    pub topic_levels: usize,
+    /// Topic aliases that a 5.0 client may use on a connection; 0 for none.
+    pub topic_aliases: u16,
+    /// Longest keep-alive in seconds; a 5.0 client that asks for more, or for none, is given it.
+    /// `None` leaves the choice to the client.
+    pub keep_alive: Option<u16>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            connect_timeout: Duration::from_secs(10),
+            connect_packet_size: 128 * KIB,
+            packet_size: 16 * MIB,
+            unfinished_bytes: 256 * MIB,
+            answer_bytes: 64 * KIB,
+            inbound_in_flight: 1_024,
+            outbound_in_flight: 1_024,
+            queued_messages: 100_000,
+            queued_bytes: 32 * MIB,
+            message_bytes: 512 * MIB,
+            retained_messages: 1_000_000,
+            retained_bytes: 256 * MIB,
+            sessions: 200_000,
+            session_expiry: None,
+            subscriptions: 10_000,
+            topic_levels: 200,
+            topic_aliases: 32,
+            keep_alive: None,
+        }
+    }
+}
+
+const KIB: usize = 1_024;
+const MIB: usize = 1_024 * KIB;

@@ -1,0 +1,455 @@
+//! Publishes from clients: taken, acknowledged, retained, and given to whom they are for.
+
+use std::cmp::{max, min};
+use std::time::Duration;
+
+use declic_mqtt::packet::{
+    Ack, Delivery, Packet, PacketKind, Properties, Property, Publish, SubscriptionId,
+};
+use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode};
+use slab::Slab;
+
+use super::connection::pause;
+use super::messages::MessageRef;
+use super::retained::Kept;
+use super::session::{Entry, SubscriptionIds};
+use super::timers::Timer;
+use super::tree::{Place, Subscriber};
+use super::{CloseReason, Engine};
+
+/// How a message is published.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outgoing {
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    /// The publisher's session.
+    pub(super) from: Option<u32>,
+}
+
+impl Engine {
+    pub(super) fn handle_publish(&mut self, slot: u32, publish: &Publish<'_>, now: Instant) {
+        self.stats.received += 1;
+        let Some(session) = self.conns[slot].session else {
+            return;
+        };
+        if let Delivery::ExactlyOnce(id) = publish.delivery {
+            let received = &self.sessions[session as usize].received;
+            if received.contains(&id) {
+                // `[MQTT-4.3.3-10]`: it came already.
+                return self.acknowledge(slot, PacketKind::PubRec, id, ReasonCode::Success);
+            }
+            if received.len() >= usize::from(self.limits.inbound_in_flight) {
+                let reason = CloseReason::Protocol(ReasonCode::ReceiveMaximumExceeded);
+                return self.close(slot, reason, now);
+            }
+        }
+        let alias = publish.properties.topic_alias();
+        if alias.is_some_and(|alias| alias.get() > self.limits.topic_aliases) {
+            return self.close(
+                slot,
+                CloseReason::Protocol(ReasonCode::TopicAliasInvalid),
+                now,
+            );
+        }
+        let reason = match (publish.topic, alias) {
+            (Some(topic), alias) => {
+                if let Some(alias) = alias {
+                    let aliases = self.conns[slot].aliases.get_or_insert_default();
+                    aliases.set(alias, topic.as_str());
+                }
+                self.publish(slot, topic.as_str(), publish, now)
+            }
+            (None, alias) => {
+                let Some(aliases) = self.conns[slot].aliases.take() else {
+                    return self.close(slot, CloseReason::Protocol(ReasonCode::ProtocolError), now);
+                };
+                let topic = alias.and_then(|alias| aliases.get(alias));
+                let reason = topic.map(|topic| self.publish(slot, topic, publish, now));
+                self.conns[slot].aliases = Some(aliases);
+                let Some(reason) = reason else {
+                    return self.close(slot, CloseReason::Protocol(ReasonCode::ProtocolError), now);
+                };
+                reason
+            }
+        };
+        if reason == ReasonCode::TopicNameInvalid
+            && (publish.delivery == Delivery::AtMostOnce
+                || self.conns[slot].version == ProtocolVersion::V3_1_1)
+        {
+            // There is no acknowledgement to say so.
+            return self.close(slot, CloseReason::Protocol(reason), now);
+        }
+        match publish.delivery {
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce(id) => self.acknowledge(slot, PacketKind::PubAck, id, reason),
+            Delivery::ExactlyOnce(id) => {
+                // 3.1.1 can't be refused: it will release the message.
+                if !reason.is_error() || self.conns[slot].version == ProtocolVersion::V3_1_1 {
+                    self.sessions[session as usize].received.push(id);
+                }
+                self.acknowledge(slot, PacketKind::PubRec, id, reason);
+            }
+        }
+    }
+
+    /// PUBREL: the client will not send the message again.
+    pub(super) fn handle_release(&mut self, slot: u32, id: PacketId) {
+        let Some(session) = self.conns[slot].session else {
+            return;
+        };
+        let received = &mut self.sessions[session as usize].received;
+        let reason = match received.iter().position(|one| *one == id) {
+            Some(at) => {
+                received.swap_remove(at);
+                if received.is_empty() {
+                    *received = Vec::new();
+                }
+                ReasonCode::Success
+            }
+            None => ReasonCode::PacketIdentifierNotFound,
+        };
+        self.acknowledge(slot, PacketKind::PubComp, id, reason);
+    }
+
+    /// Publishes a message that is held already, and gives its reference back.
+    pub(super) fn publish_message(&mut self, message: MessageRef, outgoing: Outgoing) {
+        let topic = self.messages.get(&message).topic();
+        let route = self.routes.find(topic, 0, &mut self.tree);
+        if outgoing.retain {
+            self.retain(&message, outgoing.qos);
+        }
+        self.deliver(route, &message, outgoing);
+        self.messages.release(message);
+    }
+
+    /// Sends a step of an acknowledgement.
+    pub(super) fn acknowledge(
+        &mut self,
+        slot: u32,
+        kind: PacketKind,
+        id: PacketId,
+        reason: ReasonCode,
+    ) {
+        let ack = Ack {
+            reason,
+            ..Ack::new(id)
+        };
+        let conn = &self.conns[slot];
+        if reason == ReasonCode::Success || conn.version == ProtocolVersion::V3_1_1 {
+            let [high, low] = id.get().to_be_bytes();
+            let flags = if kind == PacketKind::PubRel {
+                0b0010
+            } else {
+                0
+            };
+            return self.answer_bytes(slot, &[(kind as u8) << 4 | flags, 2, high, low]);
+        }
+        let packet = match kind {
+            PacketKind::PubAck => Packet::PubAck(ack),
+            PacketKind::PubRec => Packet::PubRec(ack),
+            PacketKind::PubRel => Packet::PubRel(ack),
+            _ => Packet::PubComp(ack),
+        };
+        self.answer(slot, &packet);
+    }
+
+    /// Puts a client's message into the queues of all whom it is for.
+    fn publish(
+        &mut self,
+        slot: u32,
+        topic: &str,
+        publish: &Publish<'_>,
+        now: Instant,
+    ) -> ReasonCode {
+        // Levels are only counted where there could be too many.
+        if topic.len() >= self.limits.topic_levels
+            && topic.bytes().filter(|byte| *byte == b'/').count() >= self.limits.topic_levels
+        {
+            self.stats.refused_publishes += 1;
+            return ReasonCode::TopicNameInvalid;
+        }
+        if topic.starts_with("$SYS") && matches!(topic.as_bytes().get(4), None | Some(b'/')) {
+            self.stats.refused_publishes += 1;
+            return ReasonCode::NotAuthorized;
+        }
+        let outgoing = Outgoing {
+            qos: publish.delivery.qos(),
+            retain: publish.retain,
+            from: self.conns[slot].session,
+        };
+        let route = self
+            .routes
+            .find(topic, self.conns[slot].route, &mut self.tree);
+        self.conns[slot].route = route;
+        if !publish.retain && self.routes.is_empty(route) {
+            return ReasonCode::NoMatchingSubscribers;
+        }
+        let size = topic.len() + publish.payload.len();
+        if self.messages.bytes().saturating_add(size) > self.limits.message_bytes {
+            self.count_dropped(outgoing.qos);
+            return ReasonCode::QuotaExceeded;
+        }
+        let properties = publish.properties;
+        let message = if properties.is_empty() {
+            self.messages.insert(topic, [], publish.payload, None)
+        } else {
+            let expires = properties
+                .message_expiry_interval()
+                .map(|seconds| now + Duration::from_secs(u64::from(seconds)));
+            self.messages
+                .insert(topic, forwarded(properties), publish.payload, expires)
+        };
+        if publish.retain && !self.retain(&message, outgoing.qos) {
+            let refusable =
+                self.conns[slot].version == ProtocolVersion::V5 && outgoing.qos != QoS::AtMostOnce;
+            if refusable {
+                self.messages.release(message);
+                return ReasonCode::QuotaExceeded;
+            }
+        }
+        let matched = self.deliver(route, &message, outgoing);
+        self.messages.release(message);
+        if self.messages.bytes() > self.limits.message_bytes / 4 * 3 {
+            self.press(slot, now);
+        }
+        if matched {
+            ReasonCode::Success
+        } else {
+            ReasonCode::NoMatchingSubscribers
+        }
+    }
+
+    /// Keeps the message for later subscribers, or forgets the one that was kept. Returns whether
+    /// there was room for it.
+    fn retain(&mut self, message: &MessageRef, qos: QoS) -> bool {
+        let content = self.messages.get(message);
+        let (topic, size) = (content.topic(), content.bytes().len());
+        let replaced = self.retained.remove(topic);
+        if let Some(old) = &replaced {
+            self.retained.bytes -= self.messages.get(&old.message).bytes().len();
+        }
+        let content = self.messages.get(message);
+        let kept = if content.payload().is_empty() {
+            // `[MQTT-3.3.1-10]`, in 5.0 `[MQTT-3.3.1-6]`
+            true
+        } else if self.retained.len() >= self.limits.retained_messages
+            || self.retained.bytes + size > self.limits.retained_bytes
+        {
+            self.stats.dropped_retained += 1;
+            false
+        } else {
+            let timer = content
+                .expires()
+                .map(|at| self.timers.set(at, Timer::Retained(message.slot())));
+            let kept = Kept {
+                message: self.messages.share(message),
+                qos,
+                timer,
+            };
+            self.retained.bytes += size;
+            self.retained
+                .insert(self.messages.get(message).topic(), kept);
+            true
+        };
+        if let Some(old) = replaced {
+            if let Some(timer) = old.timer {
+                self.timers.cancel(timer);
+            }
+            self.messages.release(old.message);
+        }
+        kept
+    }
+
+    /// The lifetime of the retained message in a slot is over.
+    pub(super) fn retained_timeout(&mut self, message: u32) {
+        let Some(topic) = self
+            .messages
+            .in_slot(message)
+            .map(|message| message.topic())
+        else {
+            return;
+        };
+        let current = self
+            .retained
+            .get(topic)
+            .is_some_and(|kept| kept.message.slot() == message);
+        if current && let Some(kept) = self.retained.remove(topic) {
+            self.retained.bytes -= self.messages.get(&kept.message).bytes().len();
+            self.messages.release(kept.message);
+            self.stats.dropped_expired += 1;
+        }
+    }
+
+    /// Gives a message to all whom it is for. Returns whether there was anybody.
+    fn deliver(&mut self, route: u32, message: &MessageRef, outgoing: Outgoing) -> bool {
+        let matches = self.routes.take(route);
+        let mut matched = false;
+        let mut rest = &matches.subscribers[..];
+        while let [first, ..] = rest {
+            let count = rest
+                .iter()
+                .take_while(|one| one.session == first.session)
+                .count();
+            let (run, behind) = rest.split_at(count);
+            matched |= self.deliver_to(run, message, outgoing);
+            rest = behind;
+        }
+        for &group in &matches.groups {
+            matched |= self.deliver_to_group(group, message, outgoing);
+        }
+        self.routes.put_back(route, matches);
+        matched
+    }
+
+    /// Gives a message once to a session with one or more subscriptions to it.
+    fn deliver_to(&mut self, run: &[Subscriber], message: &MessageRef, outgoing: Outgoing) -> bool {
+        let session = run[0].session;
+        let own = outgoing.from == Some(session);
+        let mut wanted = run.iter().filter(|one| !(own && one.no_local()));
+        let Some(first) = wanted.next() else {
+            return false;
+        };
+        let (mut granted, mut retain) = (first.qos(), first.retain_as_published());
+        let mut ids = SubscriptionIds::one(first.id);
+        if run.len() > 1 {
+            // `[MQTT-3.3.5-1]`, in 5.0 `[MQTT-3.3.4-2]`: the highest of their QoS.
+            let mut all: Vec<SubscriptionId> = first.id.into_iter().collect();
+            for one in wanted {
+                granted = max(granted, one.qos());
+                retain |= one.retain_as_published();
+                all.extend(one.id);
+            }
+            ids = self.lists.add(all);
+        }
+        let entry = Entry {
+            message: self.messages.share(message),
+            ids,
+            qos: min(outgoing.qos, granted),
+            retain: outgoing.retain && retain,
+        };
+        self.enqueue(session, entry);
+        true
+    }
+
+    /// Gives a message to one of the group: to one that is there, if there is one.
+    fn deliver_to_group(&mut self, place: Place, message: &MessageRef, outgoing: Outgoing) -> bool {
+        let Some(group) = self.tree.group_mut(place) else {
+            return false;
+        };
+        let sessions = &self.sessions;
+        let is_there = |one: &&Subscriber| sessions[one.session as usize].conn.is_some();
+        let Some(&chosen) = group
+            .members()
+            .find(is_there)
+            .or_else(|| group.members().next())
+        else {
+            return false;
+        };
+        group.served(chosen.session);
+        self.deliver_to(&[chosen], message, outgoing)
+    }
+
+    /// Puts a message into a session's queue, or drops it by the stated policy: a client that is
+    /// not there gets no QoS 0, and where the queue is full the new message is dropped.
+    pub(super) fn enqueue(&mut self, session: u32, entry: Entry) {
+        let state = &mut self.sessions[session as usize];
+        let size = self.messages.get(&entry.message).bytes().len();
+        let full = state.queue.len() >= self.limits.queued_messages
+            || (state.queued_bytes > 0 && state.queued_bytes + size > self.limits.queued_bytes);
+        let absent = state.conn.is_none() && entry.qos == QoS::AtMostOnce;
+        if full || absent {
+            if !absent {
+                self.count_dropped(entry.qos);
+            }
+            self.messages.release(entry.message);
+            self.lists.release(entry.ids);
+            return;
+        }
+        state.queued_bytes += size;
+        state.queue.push_back(entry);
+        if let Some(slot) = state.conn {
+            self.announce(slot);
+        }
+    }
+
+    fn count_dropped(&mut self, qos: QoS) {
+        match qos {
+            QoS::AtMostOnce => self.stats.dropped_qos_0 += 1,
+            _ => self.stats.dropped_qos_1_2 += 1,
+        }
+    }
+
+    /// Slows a publisher down, because too much is held for all clients together.
+    fn press(&mut self, slot: u32, now: Instant) {
+        if self.conns[slot].paused & pause::PRESSURE == 0 {
+            self.pause(slot, pause::PRESSURE);
+            self.pressed.push(self.conns.id(slot));
+            // Not for ever: what is held may be for clients that are not there.
+            if self.pressed.len() == 1 {
+                self.timers.set(now + PRESSURE_PAUSE, Timer::Pressure);
+            }
+        }
+    }
+
+    /// Publishers that were slowed down may go on.
+    pub(super) fn relieve(&mut self) {
+        for conn in std::mem::take(&mut self.pressed) {
+            if let Some(slot) = self.conns.slot(conn) {
+                self.resume(slot, pause::PRESSURE);
+            }
+        }
+    }
+}
+
+/// Lists of subscription identifiers, for messages that have more than one.
+#[derive(Debug, Default)]
+pub(super) struct Lists(Slab<Box<[SubscriptionId]>>);
+
+impl Lists {
+    fn add(&mut self, ids: Vec<SubscriptionId>) -> SubscriptionIds {
+        match ids[..] {
+            [] => SubscriptionIds::NONE,
+            [id] => SubscriptionIds::one(Some(id)),
+            _ => SubscriptionIds::list(self.0.insert(ids.into_boxed_slice())),
+        }
+    }
+
+    pub(super) fn get(&self, ids: SubscriptionIds) -> &[SubscriptionId] {
+        let list = ids.as_list().and_then(|number| self.0.get(number));
+        list.map_or(&[], |list| list)
+    }
+
+    pub(super) fn release(&mut self, ids: SubscriptionIds) {
+        if let Some(number) = ids.as_list() {
+            self.0.try_remove(number);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The encoded properties of a received publish or will that are passed on as they are.
+pub(super) fn forwarded(properties: Properties<'_>) -> impl Iterator<Item = &[u8]> {
+    let mut items = properties.iter();
+    std::iter::from_fn(move || {
+        let before = items.as_encoded()?;
+        let property = items.next()?;
+        let after = items.as_encoded()?;
+        let own = matches!(
+            property,
+            Property::TopicAlias(_)
+                | Property::MessageExpiryInterval(_)
+                | Property::WillDelayInterval(_)
+        );
+        Some(if own {
+            &[][..]
+        } else {
+            &before[..before.len() - after.len()]
+        })
+    })
+}
+
+const PRESSURE_PAUSE: Duration = Duration::from_secs(1);

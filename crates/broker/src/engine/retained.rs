@@ -1,0 +1,138 @@
+//! Retained messages: the last one of each topic, for those who subscribe later.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use declic_mqtt::{QoS, TopicFilter, TopicName};
+
+use super::messages::MessageRef;
+use super::timers::TimerId;
+
+/// The retained message of one topic.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) message: MessageRef,
+    pub(super) qos: QoS,
+    pub(super) timer: Option<TimerId>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Retained {
+    /// In the order of topics, so that a subscriber can be served in parts.
+    topics: BTreeMap<Box<str>, Kept>,
+    pub(super) bytes: usize,
+}
+
+impl Retained {
+    pub(super) fn insert(&mut self, topic: &str, kept: Kept) {
+        self.topics.insert(topic.into(), kept);
+    }
+
+    pub(super) fn remove(&mut self, topic: &str) -> Option<Kept> {
+        self.topics.remove(topic)
+    }
+
+    pub(super) fn get(&self, topic: &str) -> Option<&Kept> {
+        self.topics.get(topic)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// The first message behind the topic `after` that `filter` matches, looking at no more than
+    /// `budget` topics; it is counted down.
+    pub(super) fn next(
+        &self,
+        filter: TopicFilter<'_>,
+        after: Option<&str>,
+        budget: &mut usize,
+    ) -> Next<'_> {
+        let prefix = literal_prefix(filter);
+        let from = match after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let mut last = None;
+        for (topic, kept) in self.topics.range::<str, _>((from, Bound::Unbounded)) {
+            if !topic.starts_with(prefix) {
+                break;
+            }
+            if *budget == 0 {
+                return last.map_or(Next::Later(None), Next::Later);
+            }
+            *budget -= 1;
+            if TopicName::new(topic).is_ok_and(|topic| filter.matches(topic)) {
+                return Next::Found(topic, kept);
+            }
+            last = Some(Some(&**topic));
+        }
+        Next::End
+    }
+}
+
+/// What [`Retained::next`] found.
+#[derive(Debug)]
+pub(super) enum Next<'a> {
+    /// A message and its topic.
+    Found(&'a str, &'a Kept),
+    /// Nothing so far; go on behind this topic.
+    Later(Option<&'a str>),
+    /// There is no more.
+    End,
+}
+
+/// The levels before the first wildcard, without the `/` behind them.
+fn literal_prefix(filter: TopicFilter<'_>) -> &str {
+    let text = filter.without_share().as_str();
+    text.find(['+', '#']).map_or(text, |at| {
+        text[..at].strip_suffix('/').unwrap_or(&text[..at])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::Messages;
+    use super::*;
+
+    fn found(retained: &Retained, filter: &str, step: usize) -> Vec<String> {
+        let filter = TopicFilter::new(filter).expect("a valid filter");
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let mut budget = step;
+            match retained.next(filter, after.as_deref(), &mut budget) {
+                Next::Found(topic, _) => {
+                    found.push(topic.to_owned());
+                    after = Some(topic.to_owned());
+                }
+                Next::Later(topic) => after = topic.map(str::to_owned).or(after),
+                Next::End => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_match_are_found_in_parts_of_any_size() {
+        let (mut retained, mut messages) = (Retained::default(), Messages::default());
+        for topic in ["a", "a!", "a/b", "a/b/c", "ab", "$SYS/x", "/", "", "b/a"] {
+            if topic.is_empty() {
+                continue;
+            }
+            let message = messages.insert(topic, [], b"", None);
+            let kept = Kept {
+                message,
+                qos: QoS::AtMostOnce,
+                timer: None,
+            };
+            retained.insert(topic, kept);
+        }
+        for step in [1, 2, 100] {
+            assert_eq!(found(&retained, "a/#", step), ["a", "a/b", "a/b/c"]);
+            assert_eq!(found(&retained, "a", step), ["a"]);
+            assert_eq!(found(&retained, "+/+", step), ["/", "a/b", "b/a"]);
+            assert_eq!(found(&retained, "#", step).len(), 7);
+            assert_eq!(found(&retained, "$SYS/#", step), ["$SYS/x"]);
+            assert_eq!(found(&retained, "c/+", step), Vec::<String>::new());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The engine's rules, with a room for each concern.

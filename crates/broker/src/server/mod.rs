@@ -1,0 +1,466 @@
+//! The server: sockets and a clock around an [`Engine`], all in one thread.
+
+mod handle;
+mod listener;
+mod socket;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::time::Duration;
+
+use declic_mqtt::Instant;
+use mio::{Events, Interest, Poll, Token, Waker};
+use tracing::{debug, info, warn};
+
+pub use handle::{Handle, Stopped};
+pub use listener::BindError;
+
+use crate::{Access, CloseReason, Config, ConnId, Effect, Engine};
+use handle::Command;
+use listener::Listener;
+use socket::{Received, Socket};
+
+/// An MQTT broker that listens.
+///
+/// ```
+/// use declic_broker::{Broker, Config};
+///
+/// let broker = Broker::bind(Config::listening_on("127.0.0.1:0".parse()?))?;
+/// println!("listening on mqtt://{}", broker.local_addrs()[0]);
+/// let handle = broker.handle();
+/// let thread = std::thread::spawn(move || broker.run());
+/// // ... clients come and go ...
+/// handle.shutdown();
+/// thread.join().expect("the broker doesn't panic")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    poll: Poll,
+    listeners: Vec<Listener>,
+    addresses: Vec<SocketAddr>,
+    access: Access,
+    engine: Engine,
+    /// By [`ConnId::index`].
+    sockets: Vec<Option<Socket>>,
+    /// Sockets to read from.
+    readable: VecDeque<ConnId>,
+    /// Sockets to write to.
+    writable: VecDeque<ConnId>,
+    /// Sockets whose peers have to close their side, and until when.
+    lingering: VecDeque<(Instant, ConnId)>,
+    commands: Receiver<Command>,
+    handle: Handle,
+    events: Option<SyncSender<Effect>>,
+    started: std::time::Instant,
+    /// When to stop at the latest.
+    stop_at: Option<Instant>,
+}
+
+/// The event loop failed.
+#[derive(Debug)]
+pub struct RunError(io::Error);
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "waiting for sockets failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Broker {
+    /// Opens all listeners. From then on clients can connect; they are served by [`Self::run`].
+    ///
+    /// # Errors
+    /// [`BindError`] names the address and the cause.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        let poll = Poll::new().map_err(BindError::system)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(BindError::system)?;
+        let mut listeners = Vec::new();
+        for (number, address) in config.listeners.iter().enumerate() {
+            let token = Token(FIRST_LISTENER.0 - number);
+            listeners.push(Listener::bind(*address, token, poll.registry())?);
+        }
+        let (sender, commands) = channel();
+        let engine = Engine::new(config.limits, config.hash_seed);
+        Ok(Self {
+            poll,
+            addresses: listeners.iter().map(|listener| listener.address).collect(),
+            listeners,
+            engine: match config.access {
+                Access::Anonymous => engine,
+                Access::Passwords(_) => engine.with_authentication(),
+            },
+            access: config.access,
+            sockets: Vec::new(),
+            readable: VecDeque::new(),
+            writable: VecDeque::new(),
+            lingering: VecDeque::new(),
+            commands,
+            handle: Handle::new(sender, Arc::new(waker)),
+            events: None,
+            started: std::time::Instant::now(),
+            stop_at: None,
+        })
+    }
+
+    /// Where it listens, in the order of [`Config::listeners`], with the ports that the system
+    /// chose.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What stops the broker and asks it, from any thread.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Tells who connects and disconnects. Up to `capacity` events wait to be taken; more are
+    /// lost.
+    pub fn events(&mut self, capacity: usize) -> Receiver<Effect> {
+        let (sender, receiver) = sync_channel(capacity);
+        self.events = Some(sender);
+        receiver
+    }
+
+    /// Serves clients until [`Handle::shutdown`].
+    ///
+    /// # Errors
+    /// The system's event queue failed.
+    pub fn run(mut self) -> Result<(), RunError> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut buffer = vec![0; BUFFER_SIZE];
+        loop {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => result.map_err(RunError)?,
+            }
+            let now = self.now();
+            for event in &events {
+                self.note(event);
+            }
+            self.obey(now);
+            self.engine.handle_timeout(now);
+            self.accept(now);
+            self.read(&mut buffer, now);
+            self.react(&mut buffer, now);
+            self.write(&mut buffer, now);
+            self.react(&mut buffer, now);
+            self.end_lingering(now);
+            if let Some(stop_at) = self.stop_at
+                && (now >= stop_at || self.sockets.iter().all(Option::is_none))
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.started.elapsed()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let waiting = !self.readable.is_empty()
+            || !self.writable.is_empty()
+            || self.engine.ready() > 0
+            || self.listeners.iter().any(Listener::is_ready);
+        if waiting {
+            return Some(Duration::ZERO);
+        }
+        let now = self.now();
+        [
+            self.engine.poll_timeout(),
+            self.lingering.front().map(|(until, _)| *until),
+            self.listeners.iter().filter_map(Listener::retry_at).min(),
+            self.stop_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        // Rounded up: the system counts milliseconds, and waking too early is waking twice.
+        .map(|at| at.since(now) + Duration::from_millis(1))
+    }
+
+    /// Remembers what the system told.
+    fn note(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == WAKER {
+            return;
+        }
+        if token.0 > FIRST_LISTENER.0 - self.listeners.len() {
+            self.listeners[FIRST_LISTENER.0 - token.0].wake();
+            return;
+        }
+        let Some(socket) = self.sockets.get_mut(token.0).and_then(Option::as_mut) else {
+            return;
+        };
+        if event.is_read_closed() || event.is_error() {
+            socket.read_closed = true;
+        }
+        if event.is_readable() || socket.read_closed {
+            socket.readable = true;
+            list_readable(&mut self.readable, socket);
+        }
+        if event.is_writable() && socket.blocked {
+            self.writable.push_back(socket.conn);
+        }
+    }
+
+    fn obey(&mut self, now: Instant) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Shutdown if self.stop_at.is_none() => {
+                    info!("shutting down");
+                    self.listeners.clear();
+                    self.engine.shutdown(now);
+                    self.stop_at = Some(now + SHUTDOWN_TIME);
+                }
+                Command::Shutdown => {}
+                Command::Stats(answer) => {
+                    let _ = answer.send(self.engine.stats());
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for listener in &mut self.listeners {
+            for _ in 0..ACCEPT_BUDGET {
+                let Some((mut stream, peer)) = listener.accept(now) else {
+                    break;
+                };
+                let Some(conn) = self.engine.handle_open(now) else {
+                    debug!(%peer, "refused: too many connections");
+                    continue;
+                };
+                // Small packets must not wait for others.
+                let _ = stream.set_nodelay(true);
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                let token = Token(conn.index());
+                if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+                    warn!(%peer, %error, "refused: the system watches no more sockets");
+                    self.engine.handle_closed(conn, now);
+                    continue;
+                }
+                if self.sockets.len() <= conn.index() {
+                    self.sockets.resize_with(conn.index() + 1, || None);
+                }
+                // What is there to read is told after the registration.
+                let mut socket = Socket::new(stream, conn, peer);
+                socket.readable = false;
+                self.sockets[conn.index()] = Some(socket);
+            }
+        }
+    }
+
+    /// Reads once from every socket that has something, and feeds it.
+    fn read(&mut self, buffer: &mut [u8], now: Instant) {
+        for _ in 0..self.readable.len() {
+            let Some(conn) = self.readable.pop_front() else {
+                break;
+            };
+            let Some(socket) = socket(&mut self.sockets, conn) else {
+                continue;
+            };
+            socket.listed = false;
+            if socket.paused && !socket.lingering {
+                continue;
+            }
+            match socket.receive(buffer) {
+                Received::Bytes(count) => {
+                    if socket.readable {
+                        list_readable(&mut self.readable, socket);
+                    }
+                    if !socket.lingering {
+                        self.engine.handle_bytes(conn, &buffer[..count], now);
+                    }
+                }
+                Received::Nothing => {}
+                Received::End => self.close(conn, now),
+            }
+        }
+    }
+
+    /// Does what the engine asks for.
+    fn react(&mut self, buffer: &mut [u8], now: Instant) {
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                Effect::Close { conn, reason } => self.finish(conn, reason, buffer, now),
+                Effect::PauseRead(conn) => {
+                    if let Some(socket) = socket(&mut self.sockets, conn) {
+                        socket.paused = true;
+                    }
+                }
+                Effect::ResumeRead(conn) => {
+                    if let Some(socket) = socket(&mut self.sockets, conn) {
+                        socket.paused = false;
+                        if socket.readable {
+                            list_readable(&mut self.readable, socket);
+                        }
+                    }
+                }
+                Effect::Authenticate(asked) => {
+                    let user_name = asked.user_name.as_deref();
+                    let answer = self.access.check(user_name, asked.password.as_deref());
+                    self.engine.handle_authenticated(asked.ticket, answer, now);
+                }
+                Effect::Connected { .. } | Effect::Disconnected { .. } => self.tell(effect),
+            }
+        }
+    }
+
+    /// Writes to every connection that has something to be written and can take it.
+    fn write(&mut self, buffer: &mut [u8], now: Instant) {
+        for _ in 0..self.writable.len() {
+            if let Some(conn) = self.writable.pop_front() {
+                self.flush(conn, buffer, now);
+            }
+        }
+        for _ in 0..self.engine.ready() {
+            let Some(conn) = self.engine.poll_ready() else {
+                break;
+            };
+            self.flush(conn, buffer, now);
+        }
+    }
+
+    fn flush(&mut self, conn: ConnId, buffer: &mut [u8], now: Instant) {
+        let Some(socket) = socket(&mut self.sockets, conn) else {
+            return;
+        };
+        if socket.lingering {
+            return;
+        }
+        match flush(socket, &mut self.engine, buffer, now) {
+            Ok(Flushed::All | Flushed::Blocked) => {}
+            Ok(Flushed::More) => self.writable.push_back(conn),
+            Err(_) => self.close(conn, now),
+        }
+    }
+
+    /// Writes the last bytes and closes our side.
+    fn finish(&mut self, conn: ConnId, reason: CloseReason, buffer: &mut [u8], now: Instant) {
+        let Some(socket) = socket(&mut self.sockets, conn) else {
+            self.engine.handle_closed(conn, now);
+            return;
+        };
+        debug!(peer = %socket.peer, %reason, "connection closed");
+        let flushed = flush(socket, &mut self.engine, buffer, now);
+        if !matches!(flushed, Ok(Flushed::All)) || socket.linger().is_err() {
+            return self.close(conn, now);
+        }
+        // Its end may have been told already.
+        socket.readable = true;
+        list_readable(&mut self.readable, socket);
+        self.lingering.push_back((now + LINGER_TIME, conn));
+    }
+
+    fn end_lingering(&mut self, now: Instant) {
+        while let Some(&(until, conn)) = self.lingering.front()
+            && until <= now
+        {
+            self.lingering.pop_front();
+            self.close(conn, now);
+        }
+    }
+
+    /// Closes a socket for good.
+    fn close(&mut self, conn: ConnId, now: Instant) {
+        if let Some(slot) = self.sockets.get_mut(conn.index())
+            && slot.as_ref().is_some_and(|socket| socket.conn == conn)
+            && let Some(mut socket) = slot.take()
+        {
+            let _ = self.poll.registry().deregister(&mut socket.stream);
+            self.engine.handle_closed(conn, now);
+        }
+    }
+
+    fn tell(&mut self, effect: Effect) {
+        match &effect {
+            Effect::Connected {
+                conn,
+                client_id,
+                version,
+                session_present,
+            } => {
+                let peer = socket(&mut self.sockets, *conn).map(|socket| socket.peer);
+                let peer = peer.map(tracing::field::display);
+                info!(%client_id, peer, %version, session_present, "client connected");
+            }
+            Effect::Disconnected { client_id, reason } => {
+                info!(%client_id, %reason, "client disconnected");
+            }
+            _ => {}
+        }
+        if let Some(events) = &self.events
+            && let Err(TrySendError::Disconnected(_)) = events.try_send(effect)
+        {
+            self.events = None;
+        }
+    }
+}
+
+/// How far writing came.
+enum Flushed {
+    All,
+    /// The kernel takes no more; it will tell.
+    Blocked,
+    /// The budget is used up.
+    More,
+}
+
+fn flush(
+    socket: &mut Socket,
+    engine: &mut Engine,
+    buffer: &mut [u8],
+    now: Instant,
+) -> io::Result<Flushed> {
+    if !socket.send_rest()? {
+        return Ok(Flushed::Blocked);
+    }
+    for _ in 0..WRITE_BUDGET {
+        let filled = engine.fill(socket.conn, buffer, now);
+        if !socket.send(&buffer[..filled])? {
+            return Ok(Flushed::Blocked);
+        }
+        if filled < buffer.len() {
+            return Ok(Flushed::All);
+        }
+    }
+    Ok(Flushed::More)
+}
+
+fn socket(sockets: &mut [Option<Socket>], conn: ConnId) -> Option<&mut Socket> {
+    let socket = sockets.get_mut(conn.index())?.as_mut()?;
+    (socket.conn == conn).then_some(socket)
+}
+
+fn list_readable(readable: &mut VecDeque<ConnId>, socket: &mut Socket) {
+    if !socket.listed {
+        socket.listed = true;
+        readable.push_back(socket.conn);
+    }
+}
+
+const WAKER: Token = Token(usize::MAX);
+/// Listeners count down from here, connections up from 0.
+const FIRST_LISTENER: Token = Token(usize::MAX - 1);
+const EVENTS: usize = 1_024;
+/// Of the one buffer for reading and writing.
+const BUFFER_SIZE: usize = 64 * 1_024;
+/// New connections per listener and turn.
+const ACCEPT_BUDGET: usize = 64;
+/// Full buffers written to a connection per turn.
+const WRITE_BUDGET: usize = 4;
+/// How long a peer may take to close its side after we closed ours.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+/// How long connections may take to end when the broker stops.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(1);

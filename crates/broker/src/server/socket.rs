@@ -1,0 +1,124 @@
+//! One TCP connection: what the kernel did not take yet, and whether there may be more to read.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+
+use mio::net::TcpStream;
+
+use crate::ConnId;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) stream: TcpStream,
+    pub(super) conn: ConnId,
+    pub(super) peer: SocketAddr,
+    /// Bytes that the engine counts as sent, and the kernel did not take.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// Stands in the list of sockets to read from.
+    pub(super) listed: bool,
+    /// There may be something to read.
+    pub(super) readable: bool,
+    /// The kernel takes no more for now.
+    pub(super) blocked: bool,
+    /// The engine wants nothing read.
+    pub(super) paused: bool,
+    /// The peer has closed its side.
+    pub(super) read_closed: bool,
+    /// All is sent that will be; only the peer's end is waited for.
+    pub(super) lingering: bool,
+}
+
+/// How reading went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// That many bytes, and there may be more.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The connection is over.
+    End,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, conn: ConnId, peer: SocketAddr) -> Self {
+        Self {
+            stream,
+            conn,
+            peer,
+            unsent: Vec::new(),
+            sent: 0,
+            listed: false,
+            readable: true,
+            blocked: false,
+            paused: false,
+            read_closed: false,
+            lingering: false,
+        }
+    }
+
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        loop {
+            return match self.stream.read(buffer) {
+                Ok(0) => Received::End,
+                Ok(count) => {
+                    // A short read emptied the socket: the next bytes are told again. The end of
+                    // the stream is not, if it was told already.
+                    self.readable = count == buffer.len() || self.read_closed;
+                    Received::Bytes(count)
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    Received::Nothing
+                }
+                Err(_) => Received::End,
+            };
+        }
+    }
+
+    /// Sends what an earlier call left. Returns whether all of it is sent.
+    pub(super) fn send_rest(&mut self) -> io::Result<bool> {
+        while self.sent < self.unsent.len() {
+            match self.stream.write(&self.unsent[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.unsent = Vec::new();
+        self.sent = 0;
+        self.blocked = false;
+        Ok(true)
+    }
+
+    /// Sends `bytes`, behind which nothing is left, and keeps what the kernel doesn't take.
+    /// Returns whether it took all.
+    pub(super) fn send(&mut self, mut bytes: &[u8]) -> io::Result<bool> {
+        debug_assert!(self.unsent.is_empty());
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.unsent = bytes.to_vec();
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Closes our side. Closing the rest at once would make the kernel throw away what it has not
+    /// sent, if there is something that we have not read.
+    pub(super) fn linger(&mut self) -> io::Result<()> {
+        self.lingering = true;
+        self.stream.shutdown(Shutdown::Write)
+    }
+}
