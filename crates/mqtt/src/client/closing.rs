@@ -68,10 +68,12 @@ impl Client<'_> {
     /// The server broke the protocol: tells it so in 5.0, and closes.
     pub(super) fn fail(&mut self, error: ProtocolError) {
         let reason = CloseReason::Protocol(error);
-        let can_say_it = self.version == ProtocolVersion::V5
-            && self.phase != Phase::AwaitingConnAck
-            && !(self.outbox.is_streaming() && !self.outbox.is_between_packets());
-        if !can_say_it {
+        let is_in_stream = self.outbox.is_streaming() && !self.outbox.is_between_packets();
+        if self.version == ProtocolVersion::V3_1_1
+            || self.phase == Phase::AwaitingConnAck
+            || self.receiver.is_ended
+            || is_in_stream
+        {
             self.phase = Phase::Closed(reason);
             return;
         }

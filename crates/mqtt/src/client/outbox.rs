@@ -170,7 +170,7 @@ impl<'b> Outbox<'b> {
 
     /// Notes that `len` more bytes are sent; packets that need no acknowledgement go.
     pub(super) fn sent(&mut self, len: usize) {
-        self.cursor = (self.cursor + len).min(self.released);
+        self.cursor = self.cursor.saturating_add(len).min(self.released);
         while let Some(entry) = self.entry(self.boundary) {
             let end = entry.at + entry.len;
             if end > self.cursor || self.stream.is_some_and(|stream| stream.at == entry.at) {

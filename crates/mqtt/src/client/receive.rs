@@ -70,7 +70,7 @@ impl<'b> Receiver<'b> {
 
     /// Whether all of the CONNECT is sent now.
     pub(super) fn connect_sent(&mut self, len: usize) -> bool {
-        self.start = (self.start + len).min(self.end);
+        self.start = self.start.saturating_add(len).min(self.end);
         let done = self.start == self.end;
         if done {
             self.start = 0;
@@ -119,17 +119,22 @@ impl Client<'_> {
     /// [`Self::received`].
     pub fn rx_space(&mut self) -> &mut [u8] {
         match self.phase {
-            Phase::AwaitingConnAck | Phase::Connected | Phase::Finishing => self.receiver.space(),
+            Phase::AwaitingConnAck | Phase::Connected | Phase::Finishing
+                if !self.receiver.is_ended =>
+            {
+                self.receiver.space()
+            }
             _ => &mut [],
         }
     }
 
     /// `len` bytes were put at the front of [`Self::rx_space`].
     pub fn received(&mut self, len: usize, now: Instant) {
+        let len = len.min(self.rx_space().len());
         if len == 0 {
             return;
         }
-        self.receiver.end = (self.receiver.end + len).min(self.receiver.buffer.len());
+        self.receiver.end += len;
         self.timers.last_received = now;
         if self.timers.ping != Ping::No {
             // The answer may wait behind a long message.

@@ -49,11 +49,11 @@ impl Client<'_> {
     /// Bytes to be sent now, from one packet or several; empty when there are none. Call
     /// [`Self::transmitted`] with how many of them the transport took, then this again.
     pub fn transmit(&mut self) -> &[u8] {
-        if self.phase == Phase::SendingConnect {
-            return self.receiver.connect_to_send();
-        }
         if self.receiver.is_ended {
             return &[];
+        }
+        if self.phase == Phase::SendingConnect {
+            return self.receiver.connect_to_send();
         }
         if !self.scratch.has_unsent() && self.outbox.is_between_packets() {
             self.fill_scratch();
@@ -89,7 +89,7 @@ impl Client<'_> {
             self.outbox.sent(len);
             return;
         }
-        self.scratch.sent = (self.scratch.sent + len).min(self.scratch.len);
+        self.scratch.sent = self.scratch.sent.saturating_add(len).min(self.scratch.len);
         if self.scratch.has_unsent() {
             return;
         }
@@ -108,7 +108,9 @@ impl Client<'_> {
     /// Nothing else can be sent until all of them are; 0 when none are awaited.
     pub fn awaited_payload(&self) -> usize {
         match self.phase {
-            Phase::Connected | Phase::Finishing => self.outbox.missing_payload(),
+            Phase::Connected | Phase::Finishing if !self.receiver.is_ended => {
+                self.outbox.missing_payload()
+            }
             _ => 0,
         }
     }
