@@ -1,9 +1,13 @@
 //! Where a broker of this command listens, and who may connect: the same for `up` and `broker`.
 
+use std::error::Error as _;
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+
+use declic_broker::{BindError, Users};
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -30,8 +34,7 @@ pub struct AccessArgs {
     /// Let clients connect without a password, also from the network
     ///
     /// Boards that can't send a password need it, those of the MicroPython tutorial for example.
-    /// With --users, who sends a password must still send a right one.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "users")]
     pub anonymous: bool,
 
     /// Users who may connect: a file with a line `name:password` for each
@@ -42,18 +45,17 @@ pub struct AccessArgs {
 }
 
 /// Where to listen, and who may connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Access {
     pub listen: Vec<SocketAddr>,
     /// The addresses are the user's own choice, not the default.
     pub is_chosen: bool,
-    /// Who has a password.
-    pub users: Vec<Credentials>,
-    /// Clients without user name are let in.
-    pub anonymous: bool,
-    /// The user that was made by `--lan`, who is among `users`: to be printed, and to be used by
-    /// the own boards.
-    pub generated: Option<Credentials>,
+    /// Who may connect, for the broker.
+    pub access: declic_broker::Access,
+    /// A user who may connect; the command's own boards do as that one. `None`: anyone may.
+    pub own: Option<Credentials>,
+    /// `own` was made by `--lan` and is to be printed.
+    pub is_generated: bool,
 }
 
 /// A user name and its password.
@@ -85,18 +87,21 @@ impl AccessArgs {
             [] => vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))],
             chosen => chosen.to_vec(),
         };
-        let mut users = match &self.users {
-            Some(path) => read_users(path)?,
-            None => Vec::new(),
-        };
-        let generated = if self.lan && !self.anonymous && users.is_empty() {
-            Some(generated_user(&state::directory()?)?)
+        let is_generated = self.lan && !self.anonymous && self.users.is_none();
+        let (access, own) = if let Some(path) = &self.users {
+            let (users, first) = read_users(path)?;
+            (declic_broker::Access::Passwords(users), Some(first))
+        } else if is_generated {
+            let user = generated_user(&state::directory()?)?;
+            let users = Users::one(&user.name, &user.password).map_err(|error| {
+                Error::new(ExitCode::Failure, "can't use the kept password").because(error)
+            })?;
+            (declic_broker::Access::Passwords(users), Some(user))
         } else {
-            None
+            (declic_broker::Access::Anonymous, None)
         };
-        users.extend(generated.clone());
         let open = listen.iter().find(|address| !address.ip().is_loopback());
-        if let (Some(address), true, false) = (open, users.is_empty(), self.anonymous) {
+        if let (Some(address), None, false) = (open, &own, self.anonymous) {
             return Err(Error::new(
                 ExitCode::Usage,
                 format!("can't listen on {address}"),
@@ -109,11 +114,42 @@ impl AccessArgs {
         Ok(Access {
             listen,
             is_chosen,
-            anonymous: self.anonymous || users.is_empty(),
-            users,
-            generated,
+            access,
+            own,
+            is_generated,
         })
     }
+}
+
+/// Why the broker can't listen, with what to do about it.
+pub fn cannot_listen(error: &BindError) -> Error {
+    let what = match error.address() {
+        Some(address) => format!("can't listen on {address}"),
+        None => "can't listen".to_owned(),
+    };
+    let (cause, remedy) = match error.kind() {
+        ErrorKind::AddrInUse => (
+            "the address is in use".to_owned(),
+            "Stop the other program, or let the system choose a port: --listen 127.0.0.1:0",
+        ),
+        ErrorKind::PermissionDenied => (
+            "no permission".to_owned(),
+            "Take a port above 1023: --listen 127.0.0.1:1883",
+        ),
+        ErrorKind::AddrNotAvailable => (
+            "it is no address of this machine".to_owned(),
+            "0.0.0.0 stands for all of its addresses.",
+        ),
+        _ => (
+            error
+                .source()
+                .map_or_else(|| error.to_string(), ToString::to_string),
+            "Choose another address with --listen.",
+        ),
+    };
+    Error::new(ExitCode::CannotListen, what)
+        .because(cause)
+        .remedy(remedy)
 }
 
 /// The address in `text`; a name must belong to this machine, `localhost` for example.
@@ -133,8 +169,8 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "an address and a port are needed, as in 127.0.0.1:1883".to_owned())
 }
 
-/// The users of a file with lines `name:password`.
-fn read_users(path: &Path) -> Result<Vec<Credentials>, Error> {
+/// The users of a file with lines `name:password`, and the first of them.
+fn read_users(path: &Path) -> Result<(Users, Credentials), Error> {
     let failed = || {
         Error::new(
             ExitCode::Usage,
@@ -142,34 +178,21 @@ fn read_users(path: &Path) -> Result<Vec<Credentials>, Error> {
         )
     };
     let text = fs::read_to_string(path).map_err(|error| failed().because(error))?;
-    let mut users: Vec<Credentials> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if line.trim().is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let number = index + 1;
-        let Some((name, password)) = line.split_once(':').filter(|(name, _)| !name.is_empty())
-        else {
-            return Err(failed()
-                .because(format!("line {number} has no user name and colon"))
-                .remedy("Each line is `name:password`."));
-        };
-        if users.iter().any(|user| user.name == name) {
-            return Err(failed()
-                .because(format!("line {number} names {name} a second time"))
-                .remedy("Each user has one line."));
-        }
-        users.push(Credentials {
-            name: name.to_owned(),
-            password: password.to_owned(),
-        });
+    let users = Users::parse(&text).map_err(|error| failed().because(error))?;
+    let first = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .find_map(|line| line.split_once(':'));
+    match first {
+        Some((name, password)) => Ok((
+            users,
+            Credentials {
+                name: name.to_owned(),
+                password: password.to_owned(),
+            },
+        )),
+        None => Err(failed().because("there is none")),
     }
-    if users.is_empty() {
-        return Err(failed()
-            .because("there is none")
-            .remedy("Each line is `name:password`."));
-    }
-    Ok(users)
 }
 
 /// The user of `--lan`, with the password kept in `directory`.
@@ -223,7 +246,8 @@ mod tests {
     fn without_flags_only_this_machine_may_connect_and_needs_no_password() {
         let access = args(&[]).resolve().expect("valid");
         assert_eq!(access.listen, [SocketAddr::from(([127, 0, 0, 1], 1883))]);
-        assert!(access.anonymous && !access.is_chosen && access.users.is_empty());
+        assert!(!access.is_chosen && access.own.is_none());
+        assert!(matches!(access.access, declic_broker::Access::Anonymous));
     }
 
     #[test]
@@ -235,30 +259,24 @@ mod tests {
         assert!(error.to_string().contains("0.0.0.0:0"), "{error}");
         let mut anonymous = args(&["0.0.0.0:0"]);
         anonymous.anonymous = true;
-        assert!(anonymous.resolve().expect("valid").anonymous);
+        let access = anonymous.resolve().expect("valid");
+        assert!(access.own.is_none() && access.is_chosen);
     }
 
     #[test]
     fn users_are_read_from_lines_of_name_and_password() {
         let directory = TempDir::new();
         let path = directory.path().join("users");
-        fs::write(&path, "# people\nann:a:b \n\nbob:\n").expect("a place to write");
-        let users = read_users(&path).expect("valid");
-        let pairs: Vec<_> = users
-            .iter()
-            .map(|user| (user.name.as_str(), user.password.as_str()))
-            .collect();
-        assert_eq!(pairs, [("ann", "a:b "), ("bob", "")]);
-        for (text, cause) in [
-            ("ann\n", "line 1 has no user name"),
-            ("ann:a\n:b\n", "line 2 has no user name"),
-            ("ann:a\nann:b\n", "line 2 names ann a second time"),
-            ("# nobody\n", "there is none"),
-        ] {
-            fs::write(&path, text).expect("a place to write");
-            let error = read_users(&path).expect_err(text).to_string();
-            assert!(error.contains(cause), "{error}");
-        }
+        fs::write(&path, "# people\nann:a:b \n\nbob:c\n").expect("a place to write");
+        let (users, first) = read_users(&path).expect("valid");
+        assert_eq!(users.len(), 2);
+        assert_eq!(
+            (first.name.as_str(), first.password.as_str()),
+            ("ann", "a:b ")
+        );
+        fs::write(&path, "ann\n").expect("a place to write");
+        let error = read_users(&path).expect_err("no colon").to_string();
+        assert!(error.contains("users: line 1: no `:`"), "{error}");
     }
 
     #[test]

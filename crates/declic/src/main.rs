@@ -3,10 +3,15 @@
 mod access;
 mod cli;
 mod commands;
+mod connect_options;
 mod error;
 mod exit_code;
 mod host;
+mod json;
+mod net;
 mod printer;
+mod property_args;
+mod signals;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -29,6 +29,7 @@ pub struct Printer {
     color_stdout: bool,
     color_stderr: bool,
     json: bool,
+    verbose: bool,
 }
 
 impl Printer {
@@ -38,6 +39,7 @@ impl Printer {
             color_stdout: color.is_wanted(&io::stdout()),
             color_stderr: color.is_wanted(&io::stderr()),
             json: false,
+            verbose: false,
         }
     }
 
@@ -46,6 +48,15 @@ impl Printer {
     pub fn with_json(&self, json: bool) -> Self {
         Self {
             json,
+            ..self.clone()
+        }
+    }
+
+    /// The same printer, telling what happens inside where `verbose` says so.
+    #[must_use]
+    pub fn with_verbose(&self, verbose: bool) -> Self {
+        Self {
+            verbose,
             ..self.clone()
         }
     }
@@ -71,6 +82,13 @@ impl Printer {
     /// Prints what the user may want to know on standard error.
     pub fn note(&self, note: impl fmt::Display) {
         self.diagnostic("note", CYAN, note);
+    }
+
+    /// Prints what happens inside on standard error, where it was asked for.
+    pub fn debug(&self, text: impl fmt::Display) {
+        if self.verbose {
+            self.diagnostic("debug", DIM, text);
+        }
     }
 
     /// Whether standard output may have colour.
@@ -116,4 +134,5 @@ impl Color {
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
+const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";

@@ -1,0 +1,53 @@
+//! All that a CONNECT says, and where it goes.
+
+use declic_mqtt::packet::{Connect, Properties, Property, Will};
+use declic_mqtt::{ProtocolVersion, QoS, TopicName};
+
+use crate::url::BrokerUrl;
+
+/// How to connect to a broker; owns what a [`Connect`] borrows.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    pub url: BrokerUrl,
+    /// `None`: 5.0, or 3.1.1 where the broker does not speak that.
+    pub version: Option<ProtocolVersion>,
+    pub client_id: String,
+    pub clean_start: bool,
+    pub keep_alive: u16,
+    pub user: Option<String>,
+    pub password: Option<Vec<u8>>,
+    pub will: Option<OwnedWill>,
+    pub properties: Vec<Property<'static>>,
+}
+
+/// What a [`Will`] borrows.
+#[derive(Clone)]
+pub struct OwnedWill {
+    pub topic: TopicName<'static>,
+    pub payload: Vec<u8>,
+    pub qos: QoS,
+    pub retain: bool,
+    pub properties: Vec<Property<'static>>,
+}
+
+impl ConnectOptions {
+    /// The CONNECT for `version`.
+    pub fn connect(&self, version: ProtocolVersion) -> Connect<'_> {
+        Connect {
+            version,
+            clean_start: self.clean_start,
+            keep_alive: self.keep_alive,
+            client_id: &self.client_id,
+            will: self.will.as_ref().map(|will| Will {
+                topic: will.topic,
+                payload: &will.payload,
+                qos: will.qos,
+                retain: will.retain,
+                properties: Properties::new(&will.properties),
+            }),
+            user_name: self.user.as_deref(),
+            password: self.password.as_deref(),
+            properties: Properties::new(&self.properties),
+        }
+    }
+}
