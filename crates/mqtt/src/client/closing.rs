@@ -47,7 +47,7 @@ impl Client<'_> {
             }
             Phase::Connected => {
                 self.goodbye = Goodbye::new(packet, self.version)?;
-                self.timers.deadline = now + self.config.ping_timeout;
+                self.timers.start(now + self.config.ping_timeout);
                 self.phase = Phase::Finishing;
             }
             Phase::Idle | Phase::Finishing | Phase::Failing(_) | Phase::Closed(_) => {}
@@ -85,7 +85,8 @@ impl Client<'_> {
         };
         // Four bytes: they fit.
         self.goodbye = Goodbye::new(&Disconnect::new(code), self.version).unwrap_or(Goodbye::NONE);
-        self.timers.deadline = self.timers.last_received + self.config.ping_timeout;
+        let deadline = self.timers.last_received + self.config.ping_timeout;
+        self.timers.start(deadline);
         self.phase = Phase::Failing(reason);
     }
 

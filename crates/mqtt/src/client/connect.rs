@@ -3,7 +3,6 @@
 use core::num::NonZeroU16;
 use core::time::Duration;
 
-use super::timers::Ping;
 use super::{Client, ConnectError, Limits, Phase, ProtocolError, Stage};
 use crate::Instant;
 use crate::packet::{ConnAck, Connect, Properties, Property, QoS, ReasonCode};
@@ -39,10 +38,9 @@ impl Client<'_> {
         self.topic_alias_maximum = connect.properties.topic_alias_maximum().unwrap_or(0);
         self.limits = Limits::NONE;
         self.timers.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
-        self.timers.deadline = now + self.config.connect_timeout;
         self.timers.last_sent = now;
         self.timers.last_received = now;
-        self.timers.ping = Ping::No;
+        self.timers.start(now + self.config.connect_timeout);
         self.unacknowledged = 0;
         self.phase = Phase::SendingConnect;
         Ok(())

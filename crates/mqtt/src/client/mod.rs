@@ -111,6 +111,8 @@ pub struct Client<'b> {
     /// Highest topic alias that the server may use.
     topic_alias_maximum: u16,
     clean_start: bool,
+    /// What was received waits for room for its acknowledgement.
+    is_held_up: bool,
     /// Messages of QoS 0 dropped without the owner being told yet.
     dropped_qos0: Option<(u16, ReasonCode)>,
 }
@@ -217,6 +219,7 @@ impl<'b> Client<'b> {
             unacknowledged: 0,
             topic_alias_maximum: 0,
             clean_start: true,
+            is_held_up: false,
             dropped_qos0: None,
         }
     }

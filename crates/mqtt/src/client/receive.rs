@@ -5,7 +5,6 @@ use core::ops::Range;
 
 use super::acks::Owed;
 use super::connect::Accepted;
-use super::timers::Ping;
 use super::{Client, CloseReason, Event, Phase, ProtocolError, Stage};
 use crate::Instant;
 use crate::packet::{
@@ -135,11 +134,7 @@ impl Client<'_> {
             return;
         }
         self.receiver.end += len;
-        self.timers.last_received = now;
-        if self.timers.ping != Ping::No {
-            // The answer may wait behind a long message.
-            self.timers.deadline = now + self.config.ping_timeout;
-        }
+        self.note_received(now);
     }
 
     /// The next thing that happened; `None` when there is nothing more to tell for now.
@@ -148,6 +143,7 @@ impl Client<'_> {
     /// payload is copied.
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
         self.receiver.take_back();
+        self.is_held_up = false;
         let step = self.step()?;
         Some(match step {
             Step::Packet(header, body) => {
@@ -207,6 +203,7 @@ impl Client<'_> {
             }
             if self.acks.is_full() {
                 if !self.receiver.is_ended {
+                    self.is_held_up = true;
                     return None;
                 }
                 // They can't be sent any more.
@@ -387,7 +384,7 @@ impl Client<'_> {
                     return Ok(Some(Step::Packet(header, body)));
                 }
             }
-            Input::PingResp => self.timers.ping = Ping::No,
+            Input::PingResp => self.timers.awaits_pingresp = false,
             Input::Disconnect(reason) if self.version == ProtocolVersion::V5 => {
                 self.phase = Phase::Closed(CloseReason::Server(reason));
             }

@@ -78,7 +78,7 @@ impl Client<'_> {
         if len == 0 {
             return;
         }
-        self.timers.last_sent = now;
+        self.note_sent(now);
         if self.phase == Phase::SendingConnect {
             if self.receiver.connect_sent(len) {
                 self.phase = Phase::AwaitingConnAck;
@@ -101,6 +101,10 @@ impl Client<'_> {
             self.phase = Phase::Closed(reason);
         }
         self.scratch.clear();
+        if self.timers.ping == Ping::Sending {
+            self.timers.ping = Ping::No;
+            self.timers.awaits_pingresp = true;
+        }
     }
 
     /// Payload bytes of a streamed message that the owner now sends on the transport itself,
@@ -117,7 +121,10 @@ impl Client<'_> {
 
     /// The owner sent `len` bytes of the payload that [`Self::awaited_payload`] asks for.
     pub fn streamed(&mut self, len: usize, now: Instant) {
-        self.timers.last_sent = now;
+        if len == 0 {
+            return;
+        }
+        self.note_sent(now);
         self.outbox.streamed(len);
     }
 
@@ -140,7 +147,7 @@ impl Client<'_> {
             }
         }
         if self.timers.ping == Ping::Due {
-            self.timers.ping = Ping::Sent;
+            self.timers.ping = Ping::Sending;
             if let Ok(len) = Packet::PingReq.encode(self.version, self.scratch.space()) {
                 self.scratch.len += len;
             }

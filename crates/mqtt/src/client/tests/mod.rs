@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod connect;
+mod keep_alive;
 
 use core::num::NonZeroU16;
 use core::time::Duration;
