@@ -77,11 +77,6 @@ impl FixedHeader {
             ProtocolVersion::V5 if self.len() != 1 + varint_len(self.remaining_len) => {
                 Err(DecodeError::VariableByteInteger)
             }
-            _ if matches!(self.kind, PacketKind::PingReq | PacketKind::PingResp)
-                && self.remaining_len != 0 =>
-            {
-                Err(DecodeError::TrailingBytes(self.kind))
-            }
             _ => Ok(()),
         }
     }
