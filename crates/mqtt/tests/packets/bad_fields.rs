@@ -187,11 +187,10 @@ fn a_subscribe_and_an_unsubscribe_of_nothing_are_refused() {
         (0x82, PacketKind::Subscribe),
         (0xa2, PacketKind::Unsubscribe),
     ] {
-        let error = Err(DecodeError::EmptyList(kind));
-        assert_eq!(decode(V3_1_1, &[first, 2, 0, 1]), error);
-        assert_eq!(decode(V5, &[first, 3, 0, 1, 0]), error);
-        let reason = error.expect_err("an error").reason_code();
-        assert_eq!(reason, ReasonCode::ProtocolError);
+        let error = DecodeError::EmptyList(kind);
+        assert_eq!(decode(V3_1_1, &[first, 2, 0, 1]), Err(error));
+        assert_eq!(decode(V5, &[first, 3, 0, 1, 0]), Err(error));
+        assert_eq!(error.reason_code(), ReasonCode::ProtocolError);
     }
     let nothing = Packet::Subscribe(Subscribe {
         packet_id: id(1),

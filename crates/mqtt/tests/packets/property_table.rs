@@ -1,9 +1,11 @@
 //! Which properties may stand where: table 2-4 of 5.0, and what happens elsewhere.
 
-use declic_mqtt::ProtocolVersion;
-use declic_mqtt::packet::{DecodeError, PacketKind, Property, PropertyPlace};
+use declic_mqtt::packet::{
+    self, DecodeError, EncodeError, PacketKind, Properties, Property, PropertyPlace, SubscriptionId,
+};
+use declic_mqtt::{ProtocolVersion, QoS, ReasonCode};
 
-use crate::{decode, framed};
+use crate::{decode, encode, framed, name};
 
 /// Where properties stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,7 @@ const PLACES: [Place; 14] = [
 fn each_property_is_accepted_where_table_2_4_has_it_and_nowhere_else() {
     for (id, allowed) in PROPERTIES {
         for place in PLACES {
-            let packet = packet(place, &with_method(place, &encoded(id)));
+            let packet = with_properties(place, &with_method(place, &encoded(id)));
             let result = decode(ProtocolVersion::V5, &packet);
             if allowed.contains(&place) {
                 assert!(result.is_ok(), "{id:#04x} in {place:?}: {result:?}");
@@ -117,7 +119,7 @@ fn a_property_knows_its_places() {
 fn identifiers_that_are_not_in_the_table_are_refused() {
     for id in (0..=255).filter(|id| PROPERTIES.iter().all(|(known, _)| known != id)) {
         for place in PLACES {
-            let packet = packet(place, &[id, 1, 1, 1, 1]);
+            let packet = with_properties(place, &[id, 1, 1, 1, 1]);
             assert_eq!(
                 decode(ProtocolVersion::V5, &packet),
                 Err(DecodeError::UnknownProperty(id)),
@@ -134,7 +136,7 @@ fn a_property_twice_is_refused_where_it_may_be_there_once() {
             let twice = encoded(id).repeat(2);
             let result = decode(
                 ProtocolVersion::V5,
-                &packet(*place, &with_method(*place, &twice)),
+                &with_properties(*place, &with_method(*place, &twice)),
             )
             .map(|_| ())
             .map_err(|error| (error, error.reason_code().as_u8()));
@@ -145,6 +147,62 @@ fn a_property_twice_is_refused_where_it_may_be_there_once() {
             assert_eq!(result, expected, "{id:#04x} in {place:?}");
         }
     }
+}
+
+#[test]
+fn a_property_in_the_wrong_place_or_twice_is_not_encoded() {
+    let properties = [
+        Property::TopicAliasMaximum(1),
+        Property::ContentType("t"),
+        Property::ContentType("t"),
+        Property::MaximumQoS(QoS::ExactlyOnce),
+    ];
+    let publish = |properties| packet::Publish {
+        properties: Properties::new(properties),
+        ..packet::Publish::new(name("t"), b"")
+    };
+    for wrong in [&properties[..1], &properties[1..3]] {
+        let mut buffer = [0; 64];
+        let result = publish(wrong).encode(ProtocolVersion::V5, &mut buffer);
+        assert_eq!(result, Err(EncodeError::Property));
+        // 3.1.1 leaves them out.
+        let result = publish(wrong).encode(ProtocolVersion::V3_1_1, &mut buffer);
+        assert_eq!(result, Ok(5));
+    }
+    let connack = packet::ConnAck {
+        session_present: false,
+        reason: ReasonCode::Success,
+        properties: Properties::new(&properties[3..]),
+    };
+    let result = connack.encode(ProtocolVersion::V5, &mut [0; 64]);
+    assert_eq!(result, Err(EncodeError::Property));
+}
+
+#[test]
+fn subscription_identifiers_are_as_short_as_can_be() {
+    for (value, bytes) in [
+        (1, 1),
+        (127, 1),
+        (128, 2),
+        (16_383, 2),
+        (16_384, 3),
+        (2_097_151, 3),
+        (2_097_152, 4),
+        (268_435_455, 4),
+    ] {
+        let properties = [Property::SubscriptionIdentifier(
+            SubscriptionId::new(value).expect("a valid identifier"),
+        )];
+        let publish = packet::Packet::Publish(packet::Publish {
+            properties: Properties::new(&properties),
+            ..packet::Publish::new(name("t"), b"")
+        });
+        let encoded = encode(ProtocolVersion::V5, &publish);
+        assert_eq!(encoded.len(), 7 + bytes);
+        assert_eq!(decode(ProtocolVersion::V5, &encoded), Ok(publish));
+    }
+    assert_eq!(SubscriptionId::new(0), None);
+    assert_eq!(SubscriptionId::new(268_435_456), None);
 }
 
 // v5 [MQTT-3.3.2-8]
@@ -162,7 +220,7 @@ fn values_out_of_range_are_refused() {
     for property in bytes.chain(others) {
         let place = place_of(property[0]);
         assert_eq!(
-            decode(ProtocolVersion::V5, &packet(place, &property)),
+            decode(ProtocolVersion::V5, &with_properties(place, &property)),
             Err(DecodeError::PropertyValue(property[0]))
         );
     }
@@ -174,7 +232,10 @@ fn a_value_that_the_section_cuts_is_refused() {
         let whole = encoded(id);
         for len in 1..whole.len() {
             assert_eq!(
-                decode(ProtocolVersion::V5, &packet(allowed[0], &whole[..len])),
+                decode(
+                    ProtocolVersion::V5,
+                    &with_properties(allowed[0], &whole[..len])
+                ),
                 Err(DecodeError::Truncated),
                 "{len} bytes of {id:#04x}"
             );
@@ -192,14 +253,14 @@ fn a_subscription_identifier_longer_than_needed_is_refused() {
     ] {
         let property = [&[0x0b], value].concat();
         assert_eq!(
-            decode(ProtocolVersion::V5, &packet(Publish, &property)),
+            decode(ProtocolVersion::V5, &with_properties(Publish, &property)),
             Err(DecodeError::VariableByteInteger)
         );
     }
 }
 
 /// A packet with `section` as its properties in `place`.
-pub fn packet(place: Place, section: &[u8]) -> Vec<u8> {
+fn with_properties(place: Place, section: &[u8]) -> Vec<u8> {
     let mut properties = vec![section.len() as u8];
     assert!(section.len() < 128, "a property length of one byte");
     properties.extend(section);
