@@ -1,6 +1,6 @@
 //! The end of a connection: asked for, forced by an error, or suffered.
 
-use super::{Client, CloseReason, Event, Phase, ProtocolError, Stage};
+use super::{Client, CloseReason, Event, Limits, Phase, ProtocolError, Stage};
 use crate::Instant;
 use crate::packet::{Disconnect, EncodeError, PacketKind, ProtocolVersion, QoS, ReasonCode};
 
@@ -39,14 +39,21 @@ impl Client<'_> {
     /// latest. Without a connection it does nothing.
     ///
     /// # Errors
-    /// `packet` can't be encoded in 32 bytes; the connection goes on.
+    /// `packet` can't be encoded in 32 bytes, or is larger than the server accepts; the connection
+    /// goes on.
     pub fn disconnect(&mut self, packet: &Disconnect<'_>, now: Instant) -> Result<(), EncodeError> {
         match self.phase {
             Phase::SendingConnect | Phase::AwaitingConnAck => {
                 self.phase = Phase::Closed(CloseReason::Requested);
             }
             Phase::Connected => {
-                self.goodbye = Goodbye::new(packet, self.version)?;
+                let goodbye = Goodbye::new(packet, self.version)?;
+                // v5 `[MQTT-3.14.2-3]`: the server accepts no packet larger than that.
+                let (length, limit) = (goodbye.len, self.limits.maximum_packet_size);
+                if length > limit {
+                    return Err(EncodeError::TooLong { length, limit });
+                }
+                self.goodbye = goodbye;
                 self.timers.start(now + self.config.ping_timeout);
                 self.phase = Phase::Finishing;
             }
@@ -97,6 +104,7 @@ impl Client<'_> {
         self.scratch.clear();
         self.acks.clear();
         self.goodbye = Goodbye::NONE;
+        self.limits = Limits::NONE;
         if self.outbox.rewind() == Some(QoS::AtMostOnce) {
             self.dropped_qos0 = Some((1, ReasonCode::UnspecifiedError));
         }

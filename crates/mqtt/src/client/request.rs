@@ -172,13 +172,10 @@ impl Client<'_> {
         message: &Message<'_>,
     ) -> Result<(), RequestError> {
         self.check_limit(len, self.outbox.capacity())?;
-        if self.phase == Phase::Connected {
-            self.check_limit(packet_len, self.limits.maximum_packet_size)?;
-            self.limits
-                .check(packet_len, message.qos, message.retain)
-                .map_err(RequestError::NotSupported)?;
-        }
-        Ok(())
+        self.check_limit(packet_len, self.limits.maximum_packet_size)?;
+        self.limits
+            .check(packet_len, message.qos, message.retain)
+            .map_err(RequestError::NotSupported)
     }
 
     fn check_limit(&self, size: usize, limit: usize) -> Result<(), RequestError> {

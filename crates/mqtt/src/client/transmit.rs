@@ -136,7 +136,11 @@ impl Client<'_> {
             Phase::Failing(_) => return self.fill_goodbye(),
             _ => return,
         }
-        while self.scratch.space().len() >= 2 * Scratch::ACK_LEN {
+        let goodbye = match self.phase {
+            Phase::Finishing => self.goodbye.bytes().len(),
+            _ => 0,
+        };
+        while self.scratch.space().len() >= 2 * Scratch::ACK_LEN + goodbye {
             if let Some(owed) = self.acks.pop() {
                 self.fill_ack(owed.kind, &owed.packet());
             } else if let Some((id, _)) = self.in_flight.find(|stage| stage == Stage::Release) {
@@ -152,10 +156,9 @@ impl Client<'_> {
                 self.scratch.len += len;
             }
         }
-        if self.phase == Phase::Finishing && self.scratch.len == 0 {
+        if self.phase == Phase::Finishing && self.acks.is_empty() && !self.has_unsent_pubrel() {
             self.release();
-            let may_still_send = !self.outbox.sendable().is_empty() || self.outbox.is_streaming();
-            if !may_still_send {
+            if self.outbox.sendable().is_empty() && !self.outbox.is_streaming() {
                 self.fill_goodbye();
             }
         }
@@ -169,10 +172,17 @@ impl Client<'_> {
     }
 
     fn fill_goodbye(&mut self) {
-        let bytes = self.goodbye.bytes();
-        self.scratch.bytes[..bytes.len()].copy_from_slice(bytes);
-        self.scratch.len = bytes.len();
+        let goodbye = self.goodbye;
+        let bytes = goodbye.bytes();
+        if let Some(space) = self.scratch.space().get_mut(..bytes.len()) {
+            space.copy_from_slice(bytes);
+            self.scratch.len += bytes.len();
+        }
         self.scratch.ends_connection = true;
+    }
+
+    pub(super) fn has_unsent_pubrel(&self) -> bool {
+        self.in_flight.count(|stage| stage == Stage::Release) > 0
     }
 
     /// Lets packets go that the server's receive maximum allows (v5 `[MQTT-3.3.4-9]`).

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod connect;
+mod disconnect;
 mod keep_alive;
 
 use core::num::NonZeroU16;
