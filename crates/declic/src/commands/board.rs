@@ -14,6 +14,7 @@ use crate::host::console::{self, COMMANDS, Command};
 use crate::host::identity::Identity;
 use crate::host::{Host, News, Report, reason};
 use crate::printer::Printer;
+use crate::signals;
 use crate::url::BrokerUrl;
 
 /// Run a board with a button, a light, or both
@@ -117,16 +118,28 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     .map_err(|error| start_error(&error))?;
     let lines = sender.clone();
     console::read(move |line| lines.send(Event::Line(line)).is_ok())
-        .and_then(|()| console::on_signal(move || drop(sender.send(Event::Signal))))
         .map_err(|error| start_error(&error))?;
+    signals::on_stop(move || {
+        let _ = sender.send(Event::Stop);
+    })?;
     let mut result = Ok(ExitCode::Success);
+    let mut stopping = false;
     for event in events {
         let done = match event {
             Event::Board(Report {
                 news: News::Ended, ..
-            }) => break,
+            }) => {
+                if !stopping {
+                    result = Err(Error::new(
+                        ExitCode::Failure,
+                        "the board failed unexpectedly",
+                    ));
+                }
+                break;
+            }
             Event::Board(report) => session.report(&report),
-            Event::Signal => {
+            Event::Stop | Event::Line(Ok(Command::Quit)) => {
+                stopping = true;
                 host.stop();
                 Ok(())
             }
@@ -135,7 +148,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
                     Command::Press => host.press(),
                     Command::Hold(time) => host.hold(time),
                     Command::Status => host.ask(),
-                    Command::Quit => host.stop(),
+                    Command::Quit => {}
                 }
                 Ok(())
             }
@@ -146,6 +159,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         };
         if done.is_err() && result.is_ok() {
             result = done.map(|()| ExitCode::Success);
+            stopping = true;
             host.stop();
         }
     }
@@ -156,7 +170,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
 enum Event {
     Board(Report),
     Line(Result<Command, String>),
-    Signal,
+    Stop,
 }
 
 /// What is known of the board from its reports, and how it is printed.
@@ -231,7 +245,7 @@ fn remedy(cause: Cause) -> &'static str {
 }
 
 /// The system can't run a board.
-pub fn start_error(error: &std::io::Error) -> Error {
+fn start_error(error: &std::io::Error) -> Error {
     Error::new(ExitCode::Failure, "can't start a board").because(error)
 }
 

@@ -1,7 +1,7 @@
 //! The subcommands, one file each.
 
-// up: `mod up;`
 mod board;
+mod up;
 
 use clap::Subcommand;
 
@@ -11,17 +11,16 @@ use crate::printer::Printer;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    // up: `Up(up::Args),`
+    Up(Box<up::Args>),
     Board(board::Args),
 }
 
 /// Runs `command`; `declic up` where there is none.
 pub fn run(command: Option<Command>, printer: &Printer) -> Result<ExitCode, Error> {
     match command {
-        // up: `None => up::run(&up::Args::default(), printer),`
-        None => Ok(ExitCode::Success),
+        None => up::run(&up::Args::default(), printer),
         Some(command) => match command {
-            // up: `Command::Up(args) => up::run(&args, printer),`
+            Command::Up(args) => up::run(&args, printer),
             Command::Board(args) => board::run(&args, printer),
         },
     }

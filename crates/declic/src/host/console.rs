@@ -1,4 +1,4 @@
-//! What a user says without a screen: commands as lines on standard input, and signals.
+//! Commands as lines on standard input.
 
 use std::io;
 use std::str::FromStr;
@@ -77,14 +77,6 @@ pub fn read(
     };
     thread::Builder::new().name("console".into()).spawn(run)?;
     Ok(())
-}
-
-/// Calls `take` at SIGINT (Ctrl-C), SIGTERM and SIGHUP.
-///
-/// # Errors
-/// The system takes no handler.
-pub fn on_signal(take: impl FnMut() + Send + 'static) -> io::Result<()> {
-    ctrlc::set_handler(take).map_err(io::Error::other)
 }
 
 /// Reads a line of bounded length; of a longer one the rest is thrown away. Returns false at the

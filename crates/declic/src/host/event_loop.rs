@@ -25,6 +25,19 @@ pub(super) struct EventLoop {
     /// When to end even if the goodbye is not out.
     stop_at: Option<Instant>,
     stopped: bool,
+    /// What was reported last.
+    status: Status,
+}
+
+/// However the thread ends, the observer is told.
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        (self.observer)(Report {
+            at: Instant::now(),
+            news: News::Ended,
+            status: self.status,
+        });
+    }
 }
 
 /// The token of the waker; connections have larger ones.
@@ -48,6 +61,7 @@ impl EventLoop {
             open_error: None,
             stop_at: None,
             stopped: false,
+            status: Status::default(),
         }
     }
 
@@ -80,8 +94,6 @@ impl EventLoop {
                 self.handle_order(order, &mut board);
             }
         }
-        self.transport.close();
-        self.report(News::Ended, &board);
     }
 
     fn handle_order(&mut self, order: Order, board: &mut Board<'_>) {
@@ -205,7 +217,16 @@ impl EventLoop {
     }
 
     fn report(&mut self, news: News, board: &Board<'_>) {
-        let status = Status {
+        self.status = self.read_status(board);
+        (self.observer)(Report {
+            at: Instant::now(),
+            news,
+            status: self.status,
+        });
+    }
+
+    fn read_status(&self, board: &Board<'_>) -> Status {
+        Status {
             role: board.role(),
             connection: board.connection(),
             next_attempt: board.next_attempt().map(|at| self.clock.system(at)),
@@ -215,12 +236,7 @@ impl EventLoop {
             presses: board.presses(),
             reconnects: board.reconnects(),
             unsent: board.has_unsent(),
-        };
-        (self.observer)(Report {
-            at: Instant::now(),
-            news,
-            status,
-        });
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub enum News {
     Unreachable(io::Error),
     /// Nothing: [`Host::ask`] was called.
     Asked,
-    /// The thread has ended. Nothing follows.
+    /// The thread has ended, after [`Host::stop`] or because something failed. Nothing follows.
     Ended,
 }
 
@@ -143,6 +143,23 @@ impl fmt::Display for Report {
             News::Unreachable(error) => write!(f, "could not connect: {}", reason(error)),
             News::Asked => f.write_str("asked"),
             News::Ended => f.write_str("ended"),
+        }
+    }
+}
+
+/// That of a board that has not begun.
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            role: Role::Both,
+            connection: Connection::Down,
+            next_attempt: None,
+            version: ProtocolVersion::V5,
+            subscribed: false,
+            light: false,
+            presses: 0,
+            reconnects: 0,
+            unsent: false,
         }
     }
 }
