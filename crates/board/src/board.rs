@@ -294,6 +294,7 @@ impl<'b> Board<'b> {
             self.press(now);
         }
         self.client.handle_timeout(self.now);
+        self.own.handle_timeout(self.now);
         if self.link.handle_timeout(self.now) {
             self.failed(Cause::OpenTimeout);
         }

@@ -60,8 +60,12 @@ impl OwnMessages {
         if self.is_on_the_way(now) {
             return None;
         }
-        self.echo_until = None;
         self.heard.take()
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.echo_until = self.echo_until.filter(|until| now < *until);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -1,5 +1,6 @@
 //! The board against a scripted broker, in virtual time.
 
+mod anything;
 mod bench;
 mod connecting;
 mod pressing;

@@ -102,6 +102,10 @@ impl Bench {
     pub fn open_transport(&mut self) {
         assert_eq!(self.effects.last(), Some(&Effect::OpenTransport));
         self.effects.pop();
+        self.transport_opened();
+    }
+
+    pub fn transport_opened(&mut self) {
         self.open = true;
         self.received.clear();
         self.board.handle_connected(self.now);
@@ -177,6 +181,15 @@ impl Bench {
     /// The broker sends a packet.
     pub fn say(&mut self, packet: &Packet<'_>) {
         self.feed(packet);
+        self.drive();
+    }
+
+    /// The broker sends any bytes, as many as are taken.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let space = self.board.rx_space();
+        let len = bytes.len().min(space.len());
+        space[..len].copy_from_slice(&bytes[..len]);
+        self.board.received(len, self.now);
         self.drive();
     }
 
@@ -274,8 +287,12 @@ impl Bench {
     fn feed(&mut self, packet: &Packet<'_>) {
         let mut buffer = [0; 256];
         let len = packet.encode(self.version, &mut buffer).unwrap();
-        self.board.rx_space()[..len].copy_from_slice(&buffer[..len]);
-        self.board.received(len, self.now);
+        let space = self.board.rx_space();
+        // Not taken only after bytes that were no MQTT.
+        if let Some(space) = space.get_mut(..len) {
+            space.copy_from_slice(&buffer[..len]);
+            self.board.received(len, self.now);
+        }
         self.drain();
     }
 }

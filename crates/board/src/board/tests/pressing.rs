@@ -215,6 +215,16 @@ fn the_own_echo_of_a_message_without_acknowledgement_is_not_followed() {
 }
 
 #[test]
+fn waiting_for_an_echo_ends_with_the_connection_too() {
+    let mut bench = Bench::connected(&[V3, ("qos", "0"), ("topics", "none")]);
+    bench.press();
+    bench.board.handle_link(false, bench.now);
+    bench.drive();
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.board.poll_timeout(), None);
+}
+
+#[test]
 fn a_press_at_the_same_time_as_anothers_is_settled_by_the_broker() {
     for version in ["5", "3.1.1"] {
         let mut bench = Bench::connected(&[("mqtt", version), ("topics", "none")]);
