@@ -41,7 +41,6 @@ impl Client<'_> {
         self.timers.last_sent = now;
         self.timers.last_received = now;
         self.timers.start(now + self.config.connect_timeout);
-        self.unacknowledged = 0;
         self.phase = Phase::SendingConnect;
         Ok(())
     }
@@ -58,6 +57,8 @@ impl Client<'_> {
         if !accepted.session_present {
             self.forget_session();
         }
+        // What is between PUBREC and PUBCOMP may count for the server still.
+        self.unacknowledged = self.in_flight.count(|stage| stage == Stage::Release);
         self.drop_unsupported();
         self.phase = Phase::Connected;
         Ok(())

@@ -37,7 +37,7 @@ pub enum Event<'a> {
         remaining: usize,
     },
     /// The server took the message `id` (PUBACK for QoS 1, PUBCOMP for QoS 2), or refused it
-    /// (`reason.is_error()`). Either way it is finished.
+    /// (PUBACK or PUBREC with `reason.is_error()`). Either way it is finished.
     Acknowledged {
         /// What [`Client::publish`](super::Client::publish) returned.
         id: PacketId,

@@ -42,6 +42,9 @@ pub(super) struct InFlightTable<'b> {
 }
 
 impl<'b> InFlightTable<'b> {
+    /// One fewer than there are identifiers, so that a free one is always found.
+    const MAX: usize = u16::MAX as usize - 1;
+
     pub(super) const fn new(slots: &'b mut [InFlight]) -> Self {
         Self {
             slots,
@@ -51,14 +54,14 @@ impl<'b> InFlightTable<'b> {
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.len == self.slots.len()
+        self.len == self.slots.len() || self.len == Self::MAX
     }
 
     /// The identifier that [`Self::insert`] uses next.
     pub(super) fn next_id(&self) -> PacketId {
         let mut id = self.next;
-        // Ends: there are fewer slots than identifiers, or `is_full` was true.
-        while self.len < usize::from(u16::MAX) && self.stage(id).is_some() {
+        // Ends: fewer are in use than there are.
+        while self.stage(id).is_some() {
             id = id.next();
         }
         id

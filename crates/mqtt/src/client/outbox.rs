@@ -55,8 +55,15 @@ pub(super) struct Entry {
     kind: Option<PacketKind>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
-    /// Of a PUBLISH with QoS 1 or 2.
+    /// `None` for a PUBLISH of QoS 0, and for a gap.
     pub(super) packet_id: Option<PacketId>,
+}
+
+impl Entry {
+    /// Whether it stays when it is sent, until it is acknowledged.
+    fn is_kept(&self) -> bool {
+        self.kind == Some(PacketKind::Publish) && self.packet_id.is_some()
+    }
 }
 
 impl<'b> Outbox<'b> {
@@ -148,7 +155,8 @@ impl<'b> Outbox<'b> {
         self.cursor < self.tail || self.stream.is_some()
     }
 
-    /// Releases the packets behind those that may be sent, as long as `may_send` says so.
+    /// Releases the packets behind those that may be sent, as long as `may_send` says so. What is
+    /// no PUBLISH overtakes one that may not (v5 `[MQTT-3.3.4-8]`).
     pub(super) fn release(&mut self, mut may_send: impl FnMut(&Entry) -> bool) {
         while let Some(entry) = self.entry(self.released) {
             let is_gap = entry.kind.is_none();
@@ -157,7 +165,10 @@ impl<'b> Outbox<'b> {
                 return;
             }
             if !is_gap && !may_send(&entry) {
-                return;
+                if !self.bring_request_forward() {
+                    return;
+                }
+                continue;
             }
             self.released += entry.len;
             if is_gap {
@@ -166,6 +177,21 @@ impl<'b> Outbox<'b> {
             }
         }
         self.drop_gaps();
+    }
+
+    /// Moves the first SUBSCRIBE or UNSUBSCRIBE that is not released before all that is not;
+    /// `false` where there is none.
+    fn bring_request_forward(&mut self) -> bool {
+        let mut at = self.released;
+        while let Some(entry) = self.entry(at) {
+            at += entry.len;
+            if entry.kind.is_some_and(|kind| kind != PacketKind::Publish) {
+                // A streamed PUBLISH is always the last packet, so none moves.
+                self.buffer[self.released..at].rotate_right(entry.len);
+                return true;
+            }
+        }
+        false
     }
 
     /// Notes that `len` more bytes are sent; packets that need no acknowledgement go.
@@ -177,7 +203,7 @@ impl<'b> Outbox<'b> {
                 break;
             }
             self.boundary = end;
-            if entry.packet_id.is_none() {
+            if !entry.is_kept() {
                 self.make_gap(&entry);
             }
         }
@@ -185,7 +211,7 @@ impl<'b> Outbox<'b> {
         self.drop_gaps();
     }
 
-    /// Whether the PUBLISH `id` is here and not sent whole.
+    /// Whether the packet `id` is here and not sent whole.
     pub(super) fn is_unsent(&self, id: PacketId) -> bool {
         self.find(id).is_some_and(|entry| entry.at >= self.boundary)
     }
@@ -223,9 +249,7 @@ impl<'b> Outbox<'b> {
             match entry.kind {
                 None => {}
                 Some(PacketKind::Publish) if !was_sent => {}
-                Some(PacketKind::Publish) if entry.packet_id.is_some() => {
-                    self.buffer[entry.at] |= PUBLISH_DUP;
-                }
+                Some(_) if entry.is_kept() => self.buffer[entry.at] |= PUBLISH_DUP,
                 Some(_) => self.make_gap(&entry),
             }
         }
@@ -328,15 +352,21 @@ impl<'b> Outbox<'b> {
             retain: first & 1 != 0,
             packet_id: None,
         };
-        if entry.kind == Some(PacketKind::Publish) {
-            entry.qos = publish_qos(first);
-            if entry.qos != QoS::AtMostOnce {
-                let body = &rest[varint..];
-                let id = variable_header_len(body, first).checked_sub(2)?;
-                let id = body.get(id..)?.first_chunk()?;
-                entry.packet_id = PacketId::new(u16::from_be_bytes(*id));
+        let body = &rest[varint..];
+        let id = match entry.kind {
+            None => return Some(entry),
+            Some(PacketKind::Publish) => {
+                entry.qos = publish_qos(first);
+                if entry.qos == QoS::AtMostOnce {
+                    return Some(entry);
+                }
+                variable_header_len(body, first).checked_sub(2)?
             }
-        }
+            // SUBSCRIBE and UNSUBSCRIBE.
+            Some(_) => 0,
+        };
+        let id = body.get(id..)?.first_chunk()?;
+        entry.packet_id = PacketId::new(u16::from_be_bytes(*id));
         Some(entry)
     }
 

@@ -367,19 +367,21 @@ impl Client<'_> {
                 };
                 self.owe(PacketKind::PubComp, id, reason);
             }
-            Input::PubComp(id, reason) => {
+            // An error here says that the server finished it earlier (table 2-6 of 5.0: "not an
+            // error during recovery"): the message arrived.
+            Input::PubComp(id) => {
                 if self.in_flight.stage(id) == Some(Stage::PubComp) {
-                    return Ok(Some(self.acknowledge(id, reason)));
+                    return Ok(Some(self.acknowledge(id, ReasonCode::Success)));
                 }
             }
             Input::SubAck(id) => {
-                if self.in_flight.stage(id) == Some(Stage::SubAck) {
+                if self.in_flight.stage(id) == Some(Stage::SubAck) && !self.outbox.is_unsent(id) {
                     self.in_flight.remove(id);
                     return Ok(Some(Step::Packet(header, body)));
                 }
             }
             Input::UnsubAck(id) => {
-                if self.in_flight.stage(id) == Some(Stage::UnsubAck) {
+                if self.in_flight.stage(id) == Some(Stage::UnsubAck) && !self.outbox.is_unsent(id) {
                     self.in_flight.remove(id);
                     return Ok(Some(Step::Packet(header, body)));
                 }
@@ -478,7 +480,7 @@ enum Input {
     PubAck(PacketId, ReasonCode),
     PubRec(PacketId, ReasonCode),
     PubRel(PacketId),
-    PubComp(PacketId, ReasonCode),
+    PubComp(PacketId),
     SubAck(PacketId),
     UnsubAck(PacketId),
     PingResp,
@@ -501,7 +503,7 @@ impl From<&Packet<'_>> for Input {
             Packet::PubAck(ack) => Self::PubAck(ack.packet_id, ack.reason),
             Packet::PubRec(ack) => Self::PubRec(ack.packet_id, ack.reason),
             Packet::PubRel(ack) => Self::PubRel(ack.packet_id),
-            Packet::PubComp(ack) => Self::PubComp(ack.packet_id, ack.reason),
+            Packet::PubComp(ack) => Self::PubComp(ack.packet_id),
             Packet::SubAck(suback) => Self::SubAck(suback.packet_id),
             Packet::UnsubAck(unsuback) => Self::UnsubAck(unsuback.packet_id),
             Packet::PingResp => Self::PingResp,

@@ -3,8 +3,8 @@
 use super::{Client, Phase, RequestError, Stage};
 use crate::TopicName;
 use crate::packet::{
-    Delivery, EncodeError, Items, PacketId, Properties, Publish, QoS, Subscribe, Subscription,
-    Unsubscribe,
+    Delivery, EncodeError, Items, PacketId, Properties, Property, Publish, QoS, Subscribe,
+    Subscription, Unsubscribe,
 };
 use crate::topic::TopicFilter;
 
@@ -19,7 +19,8 @@ pub struct Message<'a> {
     pub qos: QoS,
     /// Whether the server keeps it for later subscribers.
     pub retain: bool,
-    /// Properties; left out on a connection of 3.1.1.
+    /// Properties; left out on a connection of 3.1.1. No topic alias, which would not outlive the
+    /// connection, and no subscription identifier, which only a server sends.
     pub properties: Properties<'a>,
 }
 
@@ -160,6 +161,16 @@ impl Client<'_> {
     fn prepare<'a>(&self, message: &Message<'a>) -> Result<Publish<'a>, RequestError> {
         if message.qos > QoS::AtMostOnce && self.in_flight.is_full() {
             return Err(RequestError::Full);
+        }
+        // v5 `[MQTT-3.3.2-9]`, `[MQTT-3.3.4-6]`.
+        let is_wrong = |property| {
+            matches!(
+                property,
+                Property::TopicAlias(_) | Property::SubscriptionIdentifier(_)
+            )
+        };
+        if message.properties.iter().any(is_wrong) {
+            return Err(EncodeError::Property.into());
         }
         Ok(message.publish(self.in_flight.next_id()))
     }

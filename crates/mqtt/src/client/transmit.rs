@@ -185,7 +185,7 @@ impl Client<'_> {
         self.in_flight.count(|stage| stage == Stage::Release) > 0
     }
 
-    /// Lets packets go that the server's receive maximum allows (v5 `[MQTT-3.3.4-9]`).
+    /// Lets packets go that the server's receive maximum allows (v5 `[MQTT-3.3.4-7]`).
     fn release(&mut self) {
         let allowed = usize::from(self.limits.receive_maximum);
         let unacknowledged = &mut self.unacknowledged;

@@ -7,6 +7,7 @@ mod bad_input;
 mod connect;
 mod disconnect;
 mod keep_alive;
+mod publish;
 
 use core::num::NonZeroU16;
 use core::time::Duration;
