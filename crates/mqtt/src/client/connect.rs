@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Client, ConnectError, Limits, Phase, ProtocolError, Stage};
 use crate::Instant;
-use crate::packet::{ConnAck, Connect, Properties, Property, QoS, ReasonCode};
+use crate::packet::{ConnAck, Connect, Properties, Property, ProtocolVersion, QoS, ReasonCode};
 
 impl Client<'_> {
     /// Begins a connection on a transport that was just opened: CONNECT is the next that
@@ -13,10 +13,14 @@ impl Client<'_> {
     ///
     /// In 5.0 the client adds its receive maximum to the properties, unless they say a smaller one.
     /// A [`Property::TopicAliasMaximum`] lets the server send topic aliases, which the owner then
-    /// resolves itself.
+    /// resolves itself. With a [`Property::MaximumPacketSize`] larger packets are refused.
+    ///
+    /// Without `clean_start` the owner says that `self` knows the session, if only because it is
+    /// new: messages that wait are sent again with their identifiers if the server knows it too.
     ///
     /// # Errors
-    /// There is a connection already, or the CONNECT does not fit in the receive buffer.
+    /// There is a connection already, the CONNECT does not fit in the receive buffer, or it asks
+    /// for what can't be: see [`ConnectError`].
     pub fn connect(&mut self, connect: &Connect<'_>, now: Instant) -> Result<(), ConnectError> {
         if self.phase != Phase::Idle {
             return Err(ConnectError::NotIdle);
@@ -26,8 +30,18 @@ impl Client<'_> {
         let own = [Property::ReceiveMaximum(places)];
         let added = match connect.properties.receive_maximum() {
             None => Properties::new(&own),
+            Some(asked) if connect.version == ProtocolVersion::V5 && asked > places => {
+                return Err(ConnectError::ReceiveMaximum {
+                    asked: asked.get(),
+                    places: places.get(),
+                });
+            }
             Some(_) => Properties::EMPTY,
         };
+        let has_id = !connect.client_id.is_empty();
+        if connect.version == ProtocolVersion::V3_1_1 && !has_id && !connect.clean_start {
+            return Err(ConnectError::NoClientId);
+        }
         let len = connect
             .encode_with(added, self.receiver.buffer())
             .map_err(ConnectError::Encode)?;
@@ -35,7 +49,14 @@ impl Client<'_> {
         self.outbox.convert(connect.version);
         self.version = connect.version;
         self.clean_start = connect.clean_start;
-        self.topic_alias_maximum = connect.properties.topic_alias_maximum().unwrap_or(0);
+        let properties = match connect.version {
+            ProtocolVersion::V3_1_1 => Properties::EMPTY,
+            ProtocolVersion::V5 => connect.properties,
+        };
+        self.topic_alias_maximum = properties.topic_alias_maximum().unwrap_or(0);
+        self.accepted_size = properties
+            .maximum_packet_size()
+            .map_or(usize::MAX, |size| size.get() as usize);
         self.limits = Limits::NONE;
         self.timers.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
         self.timers.last_sent = now;

@@ -155,6 +155,15 @@ pub enum ConnectError {
     /// The CONNECT can't be written, or not into the receive buffer, which it uses until it is
     /// sent.
     Encode(EncodeError),
+    /// The properties announce a larger receive maximum than there are places for.
+    ReceiveMaximum {
+        /// What they announce.
+        asked: u16,
+        /// The places in [`Memory::inbound`](super::Memory::inbound).
+        places: u16,
+    },
+    /// 3.1.1 keeps no session for a client without an identifier (`[MQTT-3.1.3-7]`).
+    NoClientId,
 }
 
 impl fmt::Display for ConnectError {
@@ -162,6 +171,12 @@ impl fmt::Display for ConnectError {
         match self {
             Self::NotIdle => f.write_str("there is a connection already"),
             Self::Encode(error) => error.fmt(f),
+            Self::ReceiveMaximum { asked, places } => {
+                write!(f, "a receive maximum of {asked} with places for {places}")
+            }
+            Self::NoClientId => {
+                f.write_str("MQTT 3.1.1 keeps no session without a client identifier")
+            }
         }
     }
 }

@@ -55,8 +55,8 @@ use crate::packet::{PacketId, ProtocolVersion, QoS, ReasonCode};
 /// program, connect with a clean start, so that no identifier is used for two messages.
 ///
 /// # Messages that are received
-/// They are acknowledged when [`poll_event`](Self::poll_event) is called after the event with
-/// their last byte. A QoS 2 message is given out once, however often the server sends it. As many
+/// They are acknowledged with the bytes that [`transmit`](Self::transmit) returns next after the
+/// event with their last byte. A QoS 2 message is given out once, however often the server sends it. As many
 /// may be unfinished as [`Memory::inbound`] has places, which the client announces as receive
 /// maximum in 5.0; a server of 3.1.1 that sends more is disconnected.
 ///
@@ -110,6 +110,8 @@ pub struct Client<'b> {
     unacknowledged: usize,
     /// Highest topic alias that the server may use.
     topic_alias_maximum: u16,
+    /// Largest packet that the server may send.
+    accepted_size: usize,
     clean_start: bool,
     /// What was received waits for room for its acknowledgement.
     is_held_up: bool,
@@ -218,6 +220,7 @@ impl<'b> Client<'b> {
             limits: Limits::NONE,
             unacknowledged: 0,
             topic_alias_maximum: 0,
+            accepted_size: usize::MAX,
             clean_start: true,
             is_held_up: false,
             dropped_qos0: None,

@@ -281,6 +281,10 @@ impl Client<'_> {
         if self.phase == Phase::AwaitingConnAck && header.kind() != PacketKind::ConnAck {
             return Err(ProtocolError::Unexpected(header.kind()));
         }
+        // v5 `[MQTT-3.1.2-24]`.
+        if len > self.accepted_size {
+            return Err(too_large(len, self.accepted_size));
+        }
         if unread.len() >= len {
             let body = start + header.len()..start + len;
             let packet = Packet::decode(self.version, header, &self.receiver.buffer[body.clone()])?;
@@ -296,18 +300,14 @@ impl Client<'_> {
         if len <= capacity {
             return Ok(Progress::Incomplete);
         }
-        let too_large = DecodeError::PacketTooLarge {
-            size: len,
-            limit: capacity,
-        };
         if header.kind() != PacketKind::Publish {
-            return Err(too_large.into());
+            return Err(too_large(len, capacity));
         }
         let body = &unread[header.len()..];
         let Some((publish, _)) = Publish::decode_header(self.version, header, body)? else {
             // The topic and the properties alone don't fit.
             return if unread.len() == capacity {
-                Err(too_large.into())
+                Err(too_large(len, capacity))
             } else {
                 Ok(Progress::Incomplete)
             };
@@ -316,6 +316,10 @@ impl Client<'_> {
         self.check_alias(alias_of(&publish))?;
         let body = start + header.len()..self.receiver.end;
         let is_known = self.is_known(delivery);
+        if !is_known {
+            // Now, not behind its last byte: what is given out must be acknowledged in the end.
+            self.check_place(delivery)?;
+        }
         self.receiver.chunks = Some(Chunks {
             remaining,
             delivery,
@@ -435,13 +439,25 @@ impl Client<'_> {
             Delivery::AtLeastOnce(id) => self.owe(PacketKind::PubAck, id, ReasonCode::Success),
             Delivery::ExactlyOnce(id) => {
                 if !self.is_known(delivery) {
-                    let place = self.inbound.iter_mut().find(|place| place.is_none());
-                    *place.ok_or(ProtocolError::ReceiveMaximumExceeded)? = Some(id);
+                    self.check_place(delivery)?;
+                    if let Some(place) = self.inbound.iter_mut().find(|place| place.is_none()) {
+                        *place = Some(id);
+                    }
                 }
                 self.owe(PacketKind::PubRec, id, ReasonCode::Success);
             }
         }
         Ok(())
+    }
+
+    /// Whether there is a place for a message that was not given out before.
+    fn check_place(&self, delivery: Delivery) -> Result<(), ProtocolError> {
+        match delivery {
+            Delivery::ExactlyOnce(_) if !self.inbound.contains(&None) => {
+                Err(ProtocolError::ReceiveMaximumExceeded)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_alias(&self, alias: Option<NonZeroU16>) -> Result<(), ProtocolError> {
@@ -515,6 +531,10 @@ impl From<&Packet<'_>> for Input {
             | Packet::Auth(_) => Self::FromClient,
         }
     }
+}
+
+fn too_large(size: usize, limit: usize) -> ProtocolError {
+    DecodeError::PacketTooLarge { size, limit }.into()
 }
 
 fn alias_of(publish: &Publish<'_>) -> Option<NonZeroU16> {

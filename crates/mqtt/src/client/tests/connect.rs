@@ -367,3 +367,37 @@ fn a_client_of_5_announces_its_places_for_messages_of_qos_2() {
     const TWO: &[Property<'_>] = &[Property::ReceiveMaximum(NonZeroU16::new(2).unwrap())];
     assert_eq!(receive_maximum(TWO), NonZeroU16::new(2));
 }
+
+#[test]
+fn a_receive_maximum_above_the_places_is_refused() {
+    let mut bench = Bench::new(V5);
+    let five = [Property::ReceiveMaximum(NonZeroU16::new(5).expect("not 0"))];
+    let mut connect = connect_packet(V5);
+    connect.properties = Properties::new(&five);
+    assert_eq!(
+        bench.client.connect(&connect, bench.now),
+        Err(ConnectError::ReceiveMaximum {
+            asked: 5,
+            places: 4
+        })
+    );
+    // 3.1.1 says nothing of it.
+    connect.version = V3;
+    assert_eq!(bench.client.connect(&connect, bench.now), Ok(()));
+}
+
+#[test]
+fn without_a_client_identifier_3_1_1_keeps_no_session() {
+    // v3.1.1 [MQTT-3.1.3-7]
+    let mut bench = Bench::new(V3);
+    let mut connect = Connect::new(V3, "");
+    connect.clean_start = false;
+    let result = bench.client.connect(&connect, bench.now);
+    assert_eq!(result, Err(ConnectError::NoClientId));
+    connect.clean_start = true;
+    assert_eq!(bench.client.connect(&connect, bench.now), Ok(()));
+    let mut bench = Bench::new(V5);
+    connect.version = V5;
+    connect.clean_start = false;
+    assert_eq!(bench.client.connect(&connect, bench.now), Ok(()));
+}

@@ -8,6 +8,7 @@ mod connect;
 mod disconnect;
 mod keep_alive;
 mod publish;
+mod receive;
 
 use core::num::NonZeroU16;
 use core::time::Duration;
