@@ -164,6 +164,18 @@ impl Messages {
         self.slots[message.index()].expires = expires;
     }
 
+    /// The references are these.
+    #[cfg(test)]
+    pub(super) fn check(&self, references: &std::collections::BTreeMap<u32, u32>) {
+        let mut bytes = 0;
+        for (slot, message) in (1..).zip(&self.slots) {
+            let expected = references.get(&slot).copied().unwrap_or(0);
+            assert_eq!(message.references, expected, "{:?}", message.topic());
+            bytes += message.bytes.len();
+        }
+        assert_eq!(self.bytes, bytes);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

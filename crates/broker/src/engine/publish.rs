@@ -43,6 +43,10 @@ impl Engine {
                 return self.close(slot, reason, now);
             }
         }
+        if publish.properties.subscription_identifier().is_some() {
+            // `[MQTT-3.3.4-6]` of 5.0: only the server says for which subscription it is.
+            return self.close(slot, CloseReason::Protocol(ReasonCode::ProtocolError), now);
+        }
         let alias = publish.properties.topic_alias();
         if alias.is_some_and(|alias| alias.get() > self.limits.topic_aliases) {
             return self.close(

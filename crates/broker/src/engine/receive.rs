@@ -140,14 +140,19 @@ impl Engine {
         self.close(slot, CloseReason::Malformed(error), now);
     }
 
-    /// Keeps the beginning of a packet.
+    /// Keeps bytes that can't be dealt with yet, behind those that are kept already.
     pub(super) fn keep_tail(&mut self, slot: u32, tail: Vec<u8>, now: Instant) {
         if self.unfinished + tail.len() > self.limits.unfinished_bytes {
             let reason = CloseReason::Protocol(ReasonCode::QuotaExceeded);
             return self.close(slot, reason, now);
         }
         self.unfinished += tail.len();
-        self.conns[slot].tail = tail;
+        let kept = &mut self.conns[slot].tail;
+        if kept.is_empty() {
+            *kept = tail;
+        } else {
+            kept.extend_from_slice(&tail);
+        }
     }
 
     pub(super) fn take_tail(&mut self, slot: u32) -> Vec<u8> {

@@ -36,6 +36,11 @@ impl Retained {
         self.topics.get(topic)
     }
 
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Kept> {
+        self.topics.values()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.topics.len()
     }

@@ -1,1 +1,15 @@
 //! The engine's rules, with a room for each concern.
+
+mod acknowledge;
+mod bad_input;
+mod connect;
+mod flow;
+mod harness;
+mod properties;
+mod publish;
+mod random;
+mod retained;
+mod sessions;
+mod shared;
+mod subscribe;
+mod wills;

@@ -1,0 +1,387 @@
+//! Random bytes, and random packets of several clients in random pieces: nothing panics, all
+//! counts stay right (the harness looks after each step), and the same input gives the same output.
+
+use std::time::Duration;
+
+use declic_mqtt::packet::{
+    Ack, Connect, Disconnect, Items, Packet, Properties, Property, Publish, RetainHandling,
+    Subscribe, Subscription, SubscriptionId, Unsubscribe, Will,
+};
+use declic_mqtt::{QoS, ReasonCode, TopicFilter};
+use proptest::prelude::*;
+
+use super::harness::*;
+use crate::engine::{Effect, Engine, Limits};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Open(bool),
+    Lose(usize),
+    Connect {
+        conn: usize,
+        client: u8,
+        clean: bool,
+        expiry: u8,
+        will: bool,
+        window: u16,
+    },
+    Subscribe {
+        conn: usize,
+        filter: usize,
+        qos: u8,
+        options: u8,
+        id: u32,
+    },
+    Unsubscribe {
+        conn: usize,
+        filter: usize,
+    },
+    Publish {
+        conn: usize,
+        topic: usize,
+        qos: u8,
+        flags: u8,
+        id: u16,
+        len: usize,
+        expiry: u8,
+    },
+    Ack {
+        conn: usize,
+        kind: u8,
+        id: u16,
+        bad: bool,
+    },
+    Disconnect {
+        conn: usize,
+        with_will: bool,
+    },
+    Ping(usize),
+    Garbage {
+        conn: usize,
+        bytes: Vec<u8>,
+    },
+    Block {
+        conn: usize,
+        blocked: bool,
+    },
+    Advance(u16),
+}
+
+const FILTERS: &[&str] = &[
+    "a",
+    "a/b",
+    "a/+",
+    "#",
+    "+/b",
+    "a/#",
+    "$share/g/a/#",
+    "$share/h/a",
+    "$SYS/#",
+    "will",
+    "+",
+];
+const TOPICS: &[&str] = &["a", "a/b", "a/b/c", "b", "$SYS/a", "$own", "will", "/"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let conn = 0..6_usize;
+    prop_oneof![
+        2 => any::<bool>().prop_map(Step::Open),
+        1 => conn.clone().prop_map(Step::Lose),
+        4 => (conn.clone(), 0..4_u8, any::<bool>(), 0..3_u8, any::<bool>(), 1..4_u16).prop_map(
+            |(conn, client, clean, expiry, will, window)| Step::Connect {
+                conn, client, clean, expiry, will, window,
+            }
+        ),
+        4 => (conn.clone(), 0..FILTERS.len(), 0..3_u8, any::<u8>(), 0..3_u32).prop_map(
+            |(conn, filter, qos, options, id)| Step::Subscribe { conn, filter, qos, options, id }
+        ),
+        1 => (conn.clone(), 0..FILTERS.len())
+            .prop_map(|(conn, filter)| Step::Unsubscribe { conn, filter }),
+        8 => (conn.clone(), 0..TOPICS.len(), 0..3_u8, any::<u8>(), 1..5_u16, 0..600_usize, 0..3_u8)
+            .prop_map(|(conn, topic, qos, flags, id, len, expiry)| Step::Publish {
+                conn, topic, qos, flags, id, len, expiry,
+            }),
+        6 => (conn.clone(), 0..4_u8, 1..6_u16, prop::bool::weighted(0.1))
+            .prop_map(|(conn, kind, id, bad)| Step::Ack { conn, kind, id, bad }),
+        1 => (conn.clone(), any::<bool>())
+            .prop_map(|(conn, with_will)| Step::Disconnect { conn, with_will }),
+        1 => conn.clone().prop_map(Step::Ping),
+        1 => (conn.clone(), prop::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(conn, bytes)| Step::Garbage { conn, bytes }),
+        1 => (conn, any::<bool>()).prop_map(|(conn, blocked)| Step::Block { conn, blocked }),
+        1 => any::<u16>().prop_map(Step::Advance),
+    ]
+}
+
+fn small() -> Limits {
+    Limits {
+        connections: 8,
+        sessions: 5,
+        packet_size: 700,
+        connect_packet_size: 200,
+        unfinished_bytes: 1_000,
+        answer_bytes: 100,
+        inbound_in_flight: 3,
+        outbound_in_flight: 3,
+        queued_messages: 10,
+        queued_bytes: 2_000,
+        message_bytes: 8_000,
+        retained_messages: 3,
+        retained_bytes: 1_500,
+        subscriptions: 6,
+        topic_aliases: 2,
+        ..Limits::default()
+    }
+}
+
+/// Runs the steps and returns all that came out.
+fn run(steps: &[Step], piece: usize, write_size: usize, authenticate: bool) -> String {
+    let mut engine = Engine::new(small(), 42);
+    if authenticate {
+        engine = engine.with_authentication();
+    }
+    let mut world = World::with_engine(engine);
+    world.write_size = write_size;
+    let mut conns = Vec::new();
+    let mut log = String::new();
+    for step in steps {
+        take(&mut world, &mut conns, step, piece);
+        while let Some(at) = world
+            .effects
+            .iter()
+            .position(|one| matches!(one, Effect::Authenticate(_)))
+        {
+            if let Effect::Authenticate(asked) = world.effects.remove(at) {
+                let now = world.now;
+                let answer = match &*asked.client_id {
+                    "3" => Err(ReasonCode::BadUserNameOrPassword),
+                    _ => Ok(()),
+                };
+                world.engine.handle_authenticated(asked.ticket, answer, now);
+                world.step();
+            }
+        }
+        let limits = small();
+        let stats = world.engine.stats();
+        assert!(stats.connections <= limits.connections && stats.sessions <= limits.sessions);
+        assert!(stats.retained <= limits.retained_messages);
+        // The last message may reach over the limit by its topic and properties; wills are not
+        // asked.
+        assert!(stats.message_bytes <= limits.message_bytes + 5 * limits.packet_size);
+        assert!(stats.subscriptions <= limits.sessions * limits.subscriptions);
+        log += &format!("{step:?} {:?}\n", world.effects);
+        world.effects.clear();
+        for (conn, _) in &conns {
+            log += &format!("{:?} {:x?}\n", world.closed(*conn), world.received(*conn));
+        }
+    }
+    // When all clients and sessions are gone, only retained messages are left.
+    world.engine.shutdown(world.now);
+    world.step();
+    world.advance(Duration::from_secs(200_000));
+    let stats = world.engine.stats();
+    assert_eq!(
+        (stats.connections, stats.messages),
+        (0, stats.retained),
+        "{stats:?}"
+    );
+    log
+}
+
+fn take(
+    world: &mut World,
+    conns: &mut Vec<(crate::engine::ConnId, declic_mqtt::ProtocolVersion)>,
+    step: &Step,
+    piece: usize,
+) {
+    let index = match step {
+        Step::Open(_) | Step::Advance(_) => 0,
+        Step::Lose(conn)
+        | Step::Ping(conn)
+        | Step::Connect { conn, .. }
+        | Step::Subscribe { conn, .. }
+        | Step::Unsubscribe { conn, .. }
+        | Step::Publish { conn, .. }
+        | Step::Ack { conn, .. }
+        | Step::Disconnect { conn, .. }
+        | Step::Garbage { conn, .. }
+        | Step::Block { conn, .. } => *conn,
+    };
+    match step {
+        Step::Open(v5) => {
+            if world.engine.stats().connections < 8 && conns.len() < 40 {
+                let version = if *v5 { V5 } else { V3_1_1 };
+                conns.insert(0, (world.open(version), version));
+            }
+            return;
+        }
+        Step::Advance(seconds) => {
+            return world.advance(Duration::from_secs(u64::from(*seconds) / 64));
+        }
+        _ => {}
+    }
+    let Some(&(conn, version)) = conns.get(index) else {
+        return;
+    };
+    let mut send = |packet: Packet<'_>| {
+        for part in encode(version, &[packet]).chunks(piece) {
+            world.send_bytes(conn, part);
+        }
+    };
+    match step {
+        Step::Connect {
+            client,
+            clean,
+            expiry,
+            will,
+            window,
+            ..
+        } => {
+            let client_id = client.to_string();
+            let properties = [
+                Property::SessionExpiryInterval([0, 50, 100_000][usize::from(*expiry)]),
+                Property::ReceiveMaximum((*window).try_into().expect("not 0")),
+            ];
+            let delay = [Property::WillDelayInterval(u32::from(*expiry) * 20)];
+            let will = will.then_some(Will {
+                topic: topic("will"),
+                payload: b"gone",
+                qos: QoS::from_u8(*expiry).unwrap_or_default(),
+                retain: *clean,
+                properties: Properties::new(&delay),
+            });
+            // Those of 3.1.1 would last for ever.
+            let clean_start = *clean || version == V3_1_1;
+            send(Packet::Connect(Connect {
+                clean_start,
+                will,
+                properties: Properties::new(&properties),
+                ..Connect::new(version, &client_id)
+            }));
+        }
+        Step::Subscribe {
+            filter,
+            qos,
+            options,
+            id: number,
+            ..
+        } => {
+            let filter = TopicFilter::new(FILTERS[*filter]).expect("valid");
+            let subscriptions = [Subscription {
+                no_local: filter.share_name().is_none() && options & 1 != 0,
+                retain_as_published: options & 2 != 0,
+                retain_handling: match options >> 6 {
+                    0 => RetainHandling::Never,
+                    1 => RetainHandling::OnNewSubscription,
+                    _ => RetainHandling::OnSubscribe,
+                },
+                ..Subscription::new(filter, QoS::from_u8(*qos).unwrap_or_default())
+            }];
+            let ids = SubscriptionId::new(*number).map(Property::SubscriptionIdentifier);
+            send(Packet::Subscribe(Subscribe {
+                packet_id: id(1),
+                properties: Properties::new(ids.as_slice()),
+                subscriptions: Items::new(&subscriptions),
+            }));
+        }
+        Step::Unsubscribe { filter, .. } => {
+            let filters = [TopicFilter::new(FILTERS[*filter]).expect("valid")];
+            send(Packet::Unsubscribe(Unsubscribe {
+                packet_id: id(1),
+                properties: Properties::EMPTY,
+                filters: Items::new(&filters),
+            }));
+        }
+        Step::Publish {
+            topic: name,
+            qos,
+            flags,
+            id: number,
+            len,
+            expiry,
+            ..
+        } => {
+            let qos = QoS::from_u8(*qos).unwrap_or_default();
+            let payload = "x".repeat(if flags & 8 != 0 { 0 } else { *len });
+            let mut properties = Vec::new();
+            if *expiry > 0 {
+                properties.push(Property::MessageExpiryInterval(u32::from(*expiry) * 30));
+            }
+            if flags & 16 != 0 {
+                let alias = u16::from(flags >> 5) % 4 + 1;
+                properties.push(Property::TopicAlias(alias.try_into().expect("not 0")));
+            }
+            properties.push(Property::UserProperty(("a", "b")));
+            let nameless = version == V5 && flags & 48 == 48;
+            let publish = publish(TOPICS[*name], &payload, qos, *number);
+            send(Packet::Publish(Publish {
+                dup: flags & 1 != 0 && qos != QoS::AtMostOnce,
+                retain: flags & 2 != 0,
+                topic: if nameless { None } else { publish.topic },
+                properties: Properties::new(&properties),
+                ..publish
+            }));
+        }
+        Step::Ack {
+            kind,
+            id: number,
+            bad,
+            ..
+        } => {
+            let ack_ = Ack::new(id(*number));
+            let refused = if *bad {
+                ack(*number, ReasonCode::NotAuthorized)
+            } else {
+                ack_
+            };
+            send(match kind {
+                0 => Packet::PubAck(refused),
+                1 => Packet::PubRec(refused),
+                2 => Packet::PubRel(ack_),
+                _ => Packet::PubComp(ack_),
+            });
+        }
+        Step::Disconnect { with_will, .. } => {
+            let reason = if *with_will && version == V5 {
+                ReasonCode::DisconnectWithWill
+            } else {
+                ReasonCode::NORMAL_DISCONNECTION
+            };
+            send(Packet::Disconnect(Disconnect::new(reason)));
+        }
+        Step::Ping(_) => send(Packet::PingReq),
+        Step::Garbage { bytes, .. } => world.send_bytes(conn, bytes),
+        Step::Block { blocked, .. } => world.block(conn, *blocked),
+        Step::Lose(_) => world.lose(conn),
+        Step::Open(_) | Step::Advance(_) => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_packets_never_break_the_engine_and_give_the_same_output_twice(
+        steps in prop::collection::vec(step(), 1..150),
+        piece in 1..200_usize,
+        write_size in prop_oneof![1..50_usize, Just(4_096)],
+        authenticate in prop::bool::weighted(0.2),
+    ) {
+        let first = run(&steps, piece, write_size, authenticate);
+        let second = run(&steps, piece, write_size, authenticate);
+        prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn random_bytes_never_break_the_engine(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        piece in 1..100_usize,
+        connected in any::<bool>(),
+        v5 in any::<bool>(),
+    ) {
+        let version = if v5 { V5 } else { V3_1_1 };
+        let mut world = World::with_limits(small());
+        let conn = if connected { world.client(version, "a") } else { world.open(version) };
+        for part in bytes.chunks(piece) {
+            world.send_bytes(conn, part);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Retained messages.
+
+use std::time::Duration;
+
+use declic_mqtt::ReasonCode;
+use declic_mqtt::packet::{
+    Packet, Properties, Property, Publish, RetainHandling, Subscription, SubscriptionId,
+};
+
+use super::harness::*;
+use crate::engine::Limits;
+
+/// v3.1.1 [MQTT-3.3.1-5] to [MQTT-3.3.1-9]; v5 [MQTT-3.3.1-5], [MQTT-3.3.1-9], [MQTT-3.3.1-12]
+#[test]
+fn the_last_retained_message_greets_new_subscribers_with_the_retain_flag() {
+    for version in BOTH {
+        let mut world = World::new();
+        let established = world.client(version, "e");
+        world.subscribe(established, "t", ExactlyOnce);
+        let conn = world.client(version, "p");
+        world.send(conn, &[retained("t", "old", AtLeastOnce, 1)]);
+        world.send(conn, &[retained("t", "new", ExactlyOnce, 2)]);
+        world.expect(
+            established,
+            &[
+                message("t", "old", AtLeastOnce, 1),
+                message("t", "new", ExactlyOnce, 2),
+            ],
+        );
+        let subscriber = world.client(version, "s");
+        world.subscribe(subscriber, "t", AtLeastOnce);
+        world.expect(subscriber, &[retained("t", "new", AtLeastOnce, 1)]);
+        assert_eq!(world.engine.stats().retained, 1);
+    }
+}
+
+/// Mistake of other brokers: a non-retained empty publish erases the retained message.
+/// v3.1.1 [MQTT-3.3.1-10] to [MQTT-3.3.1-12]; v5 [MQTT-3.3.1-6] to [MQTT-3.3.1-8]
+#[test]
+fn only_a_retained_empty_message_erases_the_retained_one() {
+    for version in BOTH {
+        let mut world = World::new();
+        let established = world.client(version, "e");
+        world.subscribe(established, "t", AtMostOnce);
+        let conn = world.client(version, "p");
+        world.send(
+            conn,
+            &[
+                retained("t", "kept", AtMostOnce, 1),
+                message("t", "", AtMostOnce, 1),
+                message("t", "not kept", AtMostOnce, 1),
+            ],
+        );
+        let subscriber = world.client(version, "s");
+        world.subscribe(subscriber, "t", AtMostOnce);
+        world.expect(subscriber, &[retained("t", "kept", AtMostOnce, 1)]);
+        world.received(established);
+        world.send(conn, &[retained("t", "", AtMostOnce, 1)]);
+        world.expect(established, &[message("t", "", AtMostOnce, 1)]);
+        assert_eq!(world.engine.stats().retained, 0);
+        let late = world.client(version, "l");
+        world.subscribe(late, "t", AtMostOnce);
+        world.expect_nothing(late);
+    }
+}
+
+/// v5 [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
+#[test]
+fn retain_handling_says_when_retained_messages_are_sent() {
+    for (handling, first, second) in [
+        (RetainHandling::OnSubscribe, 1, 1),
+        (RetainHandling::OnNewSubscription, 1, 0),
+        (RetainHandling::Never, 0, 0),
+    ] {
+        let mut world = World::new();
+        let conn = world.client(V5, "s");
+        world.send(conn, &[retained("t", "x", AtMostOnce, 1)]);
+        let wanted = Subscription {
+            retain_handling: handling,
+            ..subscription("t", AtMostOnce)
+        };
+        world.subscribe_with(conn, wanted, &[]);
+        assert_eq!(world.messages(conn).len(), first, "{handling:?}");
+        world.subscribe_with(conn, wanted, &[]);
+        assert_eq!(world.messages(conn).len(), second, "{handling:?}");
+    }
+}
+
+/// v5 [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+#[test]
+fn retain_as_published_keeps_the_flag() {
+    let mut world = World::new();
+    let conn = world.client(V5, "s");
+    let wanted = Subscription {
+        retain_as_published: true,
+        ..subscription("t", AtMostOnce)
+    };
+    world.subscribe_with(conn, wanted, &[]);
+    world.send(
+        conn,
+        &[
+            retained("t", "x", AtMostOnce, 1),
+            message("t", "y", AtMostOnce, 1),
+        ],
+    );
+    world.expect(
+        conn,
+        &[
+            retained("t", "x", AtMostOnce, 1),
+            message("t", "y", AtMostOnce, 1),
+        ],
+    );
+}
+
+/// Mistake of other brokers: more retained messages than the receive window, and the rest never
+/// arrives.
+#[test]
+fn all_retained_messages_arrive_however_many_there_are() {
+    for version in BOTH {
+        let limits = Limits {
+            outbound_in_flight: 10,
+            queued_messages: 20,
+            ..Limits::default()
+        };
+        let mut world = World::with_limits(limits);
+        let conn = world.client(version, "p");
+        for number in 0..3_000 {
+            let name = format!("t/{number:04}");
+            world.send(conn, &[retained(&name, "x", AtLeastOnce, 1)]);
+        }
+        let subscriber = world.client(version, "s");
+        world.subscribe(subscriber, "t/+", AtLeastOnce);
+        let mut arrived = Vec::new();
+        loop {
+            let bytes = world.received(subscriber);
+            if bytes.is_empty() {
+                break;
+            }
+            let mut acks = Vec::new();
+            for packet in decode(version, &bytes) {
+                let Packet::Publish(publish) = packet else {
+                    panic!("{packet:?}")
+                };
+                assert!(publish.retain && acks.len() < 10);
+                arrived.push(publish.topic.expect("a topic").as_str().to_owned());
+                acks.push(puback(publish.delivery.packet_id().expect("QoS 1").get()));
+            }
+            world.send(subscriber, &acks);
+        }
+        let expected: Vec<_> = (0..3_000).map(|number| format!("t/{number:04}")).collect();
+        assert_eq!(arrived, expected);
+        // And without acknowledgements.
+        world.subscribe(subscriber, "+/#", AtMostOnce);
+        assert_eq!(world.messages(subscriber).len(), 3_000);
+    }
+}
+
+#[test]
+fn a_search_among_many_retained_messages_goes_on_in_the_next_turn() {
+    let mut world = World::new();
+    let conn = world.client(V3_1_1, "p");
+    for number in 0..5_000 {
+        world.send(
+            conn,
+            &[retained(&format!("t/{number:04}/x"), "x", AtMostOnce, 1)],
+        );
+    }
+    world.send(conn, &[retained("t/4999/y", "y", AtMostOnce, 1)]);
+    world.subscribe(conn, "t/+/y", AtMostOnce);
+    assert_eq!(world.messages(conn), ["t/4999/y y"]);
+    world.subscribe(conn, "t/+/z", AtMostOnce);
+    world.unsubscribe(conn, "t/+/z");
+    world.expect_nothing(conn);
+}
+
+#[test]
+fn retained_messages_still_to_come_survive_a_reconnect() {
+    let mut world = World::new();
+    let (conn, _) = world.connect(&lasting(V5, "s"));
+    for number in 0..2_000 {
+        world.send(
+            conn,
+            &[retained(&format!("t/{number:04}"), "x", AtLeastOnce, 1)],
+        );
+    }
+    world.received(conn);
+    world.subscribe(conn, "t/#", AtLeastOnce);
+    let first = world.messages(conn);
+    assert!(first.len() < 2_000);
+    world.lose(conn);
+    let (conn, present) = world.connect(&lasting(V5, "s"));
+    assert!(present);
+    let mut arrived = Vec::new();
+    loop {
+        let bytes = world.received(conn);
+        if bytes.is_empty() {
+            break;
+        }
+        let mut acks = Vec::new();
+        for packet in decode(V5, &bytes) {
+            let Packet::Publish(publish) = packet else {
+                panic!("{packet:?}")
+            };
+            arrived.push(publish.topic.expect("a topic").as_str().to_owned());
+            acks.push(puback(publish.delivery.packet_id().expect("QoS 1").get()));
+        }
+        world.send(conn, &acks);
+    }
+    assert_eq!(arrived.len(), 2_000);
+}
+
+/// v5 [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+#[test]
+fn a_retained_message_expires() {
+    let mut world = World::new();
+    let conn = world.client(V5, "p");
+    let properties = [Property::MessageExpiryInterval(30)];
+    let expiring = Packet::Publish(Publish {
+        retain: true,
+        properties: Properties::new(&properties),
+        ..publish("t", "x", AtMostOnce, 1)
+    });
+    world.send(conn, &[expiring]);
+    world.advance(seconds(10) + Duration::from_millis(1));
+    let (subscriber, _) = world.connect(&declic_mqtt::packet::Connect {
+        keep_alive: 0,
+        ..declic_mqtt::packet::Connect::new(V5, "s")
+    });
+    let subscription_id = [Property::SubscriptionIdentifier(
+        SubscriptionId::new(7).expect("valid"),
+    )];
+    world.subscribe_with(subscriber, subscription("t", AtMostOnce), &subscription_id);
+    let left = [Property::MessageExpiryInterval(20), subscription_id[0]];
+    world.expect(
+        subscriber,
+        &[Packet::Publish(Publish {
+            retain: true,
+            properties: Properties::new(&left),
+            ..publish("t", "x", AtMostOnce, 1)
+        })],
+    );
+    world.advance(seconds(21));
+    assert_eq!(world.engine.stats().retained, 0);
+    assert_eq!(world.engine.stats().messages, 0);
+    world.subscribe(subscriber, "t", AtMostOnce);
+    world.expect_nothing(subscriber);
+}
+
+#[test]
+fn retained_messages_are_limited_in_number_and_bytes() {
+    for limits in [
+        Limits {
+            retained_messages: 2,
+            ..Limits::default()
+        },
+        Limits {
+            retained_bytes: 2 * 7,
+            ..Limits::default()
+        },
+    ] {
+        let mut world = World::with_limits(limits);
+        let conn = world.client(V5, "p");
+        world.subscribe(conn, "c", AtMostOnce);
+        world.send(
+            conn,
+            &[
+                retained("a", "xxxx", AtMostOnce, 1),
+                retained("b", "xxxx", AtMostOnce, 1),
+                retained("c", "told", AtLeastOnce, 1),
+                retained("c", "not told", AtMostOnce, 1),
+                retained("b", "yyyy", AtMostOnce, 1),
+            ],
+        );
+        world.expect(
+            conn,
+            &[
+                Packet::PubAck(ack(1, ReasonCode::QuotaExceeded)),
+                message("c", "not told", AtMostOnce, 1),
+            ],
+        );
+        assert_eq!(world.engine.stats().retained, 2);
+        assert_eq!(world.engine.stats().dropped_retained, 2);
+    }
+}
