@@ -1,0 +1,425 @@
+//! The server over real sockets.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use declic_broker::{
+    Access, Broker, CloseReason, Config, Effect, Handle, Limits, RunError, Stats, Users,
+};
+use declic_mqtt::packet::{
+    ConnAck, Connect, Delivery, Disconnect, FixedHeader, Items, Packet, Properties, Publish,
+    Subscribe, Subscription,
+};
+use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter, TopicName};
+
+#[test]
+fn an_embedded_broker_serves_two_clients_and_stops_in_good_order() {
+    let server = Server::start(Config::default());
+    let mut subscriber = server.connect("subscriber");
+    subscriber.subscribe("esp32/data", QoS::AtLeastOnce);
+    let mut publisher = server.connect("publisher");
+    publisher.publish("esp32/data", b"ON", QoS::AtLeastOnce);
+    publisher.expect(|packet| matches!(packet, Packet::PubAck(_)));
+    subscriber.expect(|packet| matches!(packet, Packet::Publish(one) if one.payload == b"ON"));
+    assert_eq!(server.stats().accepted, 2);
+
+    let handle = server.handle.clone();
+    handle.shutdown();
+    server.thread.join().expect("no panic").expect("no failure");
+    let stopped = Disconnect::new(ReasonCode::ServerShuttingDown);
+    subscriber.expect(|packet| packet == Packet::Disconnect(stopped));
+    subscriber.expect_end();
+    assert!(handle.stats().is_err());
+    handle.shutdown();
+}
+
+#[test]
+fn an_address_in_use_is_an_error_that_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address");
+    let error = Broker::bind(Config::listening_on(address)).expect_err("in use");
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert_eq!(error.address(), Some(address));
+    assert_eq!(error.to_string(), format!("{address} is in use"));
+    let elsewhere = "192.0.2.1:1".parse().expect("an address");
+    let error = Broker::bind(Config::listening_on(elsewhere)).expect_err("not ours");
+    assert_eq!(
+        error.to_string(),
+        "192.0.2.1:1 is no address of this machine"
+    );
+}
+
+#[test]
+fn a_broker_may_listen_on_several_addresses() {
+    let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    let server = Server::start(Config {
+        listeners: vec![address; 3],
+        ..Config::default()
+    });
+    assert_eq!(server.addresses.len(), 3);
+    for address in &server.addresses {
+        Client::connect(*address, &Connect::new(ProtocolVersion::V5, ""));
+    }
+}
+
+#[test]
+fn a_broker_is_ready_within_milliseconds() {
+    let fastest = (0..5).map(|_| {
+        let begin = Instant::now();
+        let server = Server::start(Config::default());
+        server.connect("first");
+        begin.elapsed()
+    });
+    let fastest = fastest.min().expect("five times");
+    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+}
+
+#[test]
+fn only_those_with_the_right_password_come_in() {
+    let server = Server::start(Config {
+        access: Access::Passwords(Users::parse("lamp:secret").expect("a user")),
+        ..Config::default()
+    });
+    let with = |user_name, password: Option<&'static str>| Connect {
+        user_name,
+        password: password.map(str::as_bytes),
+        ..Connect::new(ProtocolVersion::V5, "lamp")
+    };
+    Client::connect(server.addresses[0], &with(Some("lamp"), Some("secret")));
+    for connect in [
+        with(Some("lamp"), Some("wrong")),
+        with(None, None),
+        with(Some("lamp"), None),
+    ] {
+        let mut client = Client::open(server.addresses[0]);
+        client.send(&[Packet::Connect(connect)]);
+        let refused = ReasonCode::BadUserNameOrPassword;
+        client.expect(|packet| matches!(packet, Packet::ConnAck(one) if one.reason == refused));
+        client.expect_end();
+    }
+    assert_eq!(server.stats().refused, 3);
+}
+
+#[test]
+fn those_who_watch_are_told_who_comes_and_goes() {
+    let server = Server::start(Config::default());
+    let client = server.connect("lamp");
+    let connected = server.events.recv_timeout(LIMIT).expect("an event");
+    assert!(matches!(connected, Effect::Connected { client_id, .. } if &*client_id == "lamp"));
+    drop(client);
+    let disconnected = server.events.recv_timeout(LIMIT).expect("an event");
+    assert_eq!(
+        disconnected,
+        Effect::Disconnected {
+            client_id: "lamp".into(),
+            reason: CloseReason::Lost,
+        }
+    );
+}
+
+#[test]
+fn a_message_of_many_megabytes_goes_through() {
+    let server = Server::start(Config::default());
+    let mut subscriber = server.connect("s");
+    subscriber.subscribe("t", QoS::ExactlyOnce);
+    let mut publisher = server.connect("p");
+    let payload: Vec<u8> = (0..10_000_000_u32).map(|number| number as u8).collect();
+    publisher.publish("t", &payload, QoS::ExactlyOnce);
+    publisher.expect(|packet| matches!(packet, Packet::PubRec(_)));
+    subscriber.expect(|packet| matches!(packet, Packet::Publish(one) if one.payload == payload));
+}
+
+#[test]
+fn a_thousand_idle_connections_and_half_open_ones_disturb_nobody() {
+    if !with_open_files(
+        4_096,
+        "a_thousand_idle_connections_and_half_open_ones_disturb_nobody",
+    ) {
+        return;
+    }
+    let server = Server::start(Config::default());
+    let idle: Vec<_> = (0..1_000)
+        .map(|number| server.connect(&format!("idle-{number}")))
+        .collect();
+    // Half of the others say nothing, half of them half a CONNECT.
+    let half_open: Vec<_> = (0..500)
+        .map(|number| {
+            let mut client = Client::open(server.addresses[0]);
+            if number % 2 == 0 {
+                client
+                    .stream
+                    .write_all(b"\x10\x10\0\x04MQ")
+                    .expect("the socket takes it");
+            }
+            client
+        })
+        .collect();
+    let mut client = server.connect("me");
+    client.subscribe("t", QoS::AtMostOnce);
+    client.publish("t", b"x", QoS::AtMostOnce);
+    client.expect(|packet| matches!(packet, Packet::Publish(_)));
+    server.wait_for(|stats| stats.connections == 1_501);
+    drop((idle, half_open));
+    server.wait_for(|stats| stats.connections == 1);
+    client.send(&[Packet::PingReq]);
+    client.expect(|packet| packet == Packet::PingResp);
+}
+
+#[test]
+fn a_client_that_never_reads_stalls_nobody() {
+    let server = Server::start(Config {
+        limits: Limits {
+            queued_bytes: 1 << 20,
+            ..Limits::default()
+        },
+        ..Config::default()
+    });
+    let mut slow = server.connect("slow");
+    slow.subscribe("t", QoS::AtMostOnce);
+    let mut fast = server.connect("fast");
+    fast.subscribe("t", QoS::AtMostOnce);
+    let mut publisher = server.connect("publisher");
+    let payload = vec![7; 100_000];
+    let mut sent = 0;
+    // Until more is on the way than the system's buffers and the queue hold.
+    while server.stats().dropped_qos_0 == 0 {
+        publisher.publish("t", &payload, QoS::AtMostOnce);
+        fast.expect(|packet| matches!(packet, Packet::Publish(one) if one.payload == payload));
+        sent += 1;
+        assert!(sent < 10_000);
+    }
+    // The slow one gets what was kept once it reads, each message whole.
+    slow.send(&[Packet::PingReq]);
+    let mut received = 0;
+    slow.expect(|packet| match packet {
+        Packet::Publish(one) => {
+            assert!(one.payload == payload);
+            received += 1;
+            false
+        }
+        packet => packet == Packet::PingResp,
+    });
+    assert!(received > 0);
+}
+
+#[test]
+fn a_refused_client_is_told_why_even_if_it_goes_on_sending() {
+    let server = Server::start(Config::default());
+    let mut client = server.connect("client");
+    // A packet larger than allowed, with as much of it as the system takes.
+    client
+        .stream
+        .write_all(b"\x30\xff\xff\xff\x7f")
+        .expect("the socket takes it");
+    let chunk = [0; 65_536];
+    for _ in 0..16 {
+        if client.stream.write_all(&chunk).is_err() {
+            break;
+        }
+    }
+    let too_large = Disconnect::new(ReasonCode::PacketTooLarge);
+    client.expect(|packet| packet == Packet::Disconnect(too_large));
+    client.expect_end();
+    server.wait_for(|stats| stats.connections == 0);
+}
+
+#[test]
+fn more_connections_than_allowed_are_closed() {
+    let server = Server::start(Config {
+        limits: Limits {
+            connections: 2,
+            ..Limits::default()
+        },
+        ..Config::default()
+    });
+    let _first = server.connect("1");
+    let second = server.connect("2");
+    Client::open(server.addresses[0]).expect_end();
+    drop(second);
+    server.wait_for(|stats| stats.connections == 1);
+    server.connect("3");
+}
+
+/// The system's limit of open files is reached: those who are there are served, and those who
+/// wait come in when there is room again.
+#[test]
+#[cfg(unix)]
+fn without_descriptors_the_broker_goes_on() {
+    if !with_open_files(40, "without_descriptors_the_broker_goes_on") {
+        return;
+    }
+    let server = Server::start(Config::default());
+    let mut first = server.connect("first");
+    // Each takes a descriptor here and one in the broker, until there are none.
+    let mut others = Vec::new();
+    while let Ok(stream) = TcpStream::connect(server.addresses[0]) {
+        others.push(stream);
+    }
+    assert!(others.len() > 10);
+    first.send(&[Packet::PingReq]);
+    first.expect(|packet| packet == Packet::PingResp);
+    drop(others);
+    let mut second = server.connect("second");
+    second.send(&[Packet::PingReq]);
+    second.expect(|packet| packet == Packet::PingResp);
+}
+
+/// Runs the test `name` again in a process that may have `limit` files open. Returns whether this
+/// is that process.
+fn with_open_files(limit: u32, name: &str) -> bool {
+    const MARK: &str = "DECLIC_TEST_OPEN_FILES";
+    if cfg!(not(unix)) || std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let test = std::env::current_exe().expect("this test");
+    let run = format!("ulimit -n {limit}; exec \"$0\" {name} --exact");
+    let status = Command::new("sh")
+        .args(["-c", &run])
+        .arg(test)
+        .env(MARK, "1")
+        .status();
+    assert!(status.expect("a shell").success());
+    false
+}
+
+/// A broker in a thread of its own.
+struct Server {
+    addresses: Vec<SocketAddr>,
+    handle: Handle,
+    events: Receiver<Effect>,
+    thread: JoinHandle<Result<(), RunError>>,
+}
+
+impl Server {
+    fn start(mut config: Config) -> Self {
+        if config.listeners == Config::default().listeners {
+            config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
+        }
+        let mut broker = Broker::bind(config).expect("a free port");
+        Self {
+            addresses: broker.local_addrs().to_vec(),
+            handle: broker.handle(),
+            events: broker.events(64),
+            thread: std::thread::spawn(move || broker.run()),
+        }
+    }
+
+    fn connect(&self, client_id: &str) -> Client {
+        Client::connect(
+            self.addresses[0],
+            &Connect::new(ProtocolVersion::V5, client_id),
+        )
+    }
+
+    fn stats(&self) -> Stats {
+        self.handle.stats().expect("the broker runs")
+    }
+
+    /// Asks until it is so.
+    fn wait_for(&self, condition: impl Fn(&Stats) -> bool) {
+        let begin = Instant::now();
+        while !condition(&self.stats()) {
+            assert!(begin.elapsed() < LIMIT, "{:?}", self.stats());
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A client that does one thing after the other.
+struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the broker listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        stream.set_write_timeout(Some(LIMIT)).expect("a timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    fn connect(address: SocketAddr, connect: &Connect<'_>) -> Self {
+        let mut client = Self::open(address);
+        client.send(&[Packet::Connect(*connect)]);
+        client.expect(|packet| {
+            matches!(
+                packet,
+                Packet::ConnAck(ConnAck {
+                    reason: ReasonCode::Success,
+                    ..
+                })
+            )
+        });
+        client
+    }
+
+    fn subscribe(&mut self, filter: &str, qos: QoS) {
+        let filter = TopicFilter::new(filter).expect("a valid filter");
+        let subscriptions = [Subscription::new(filter, qos)];
+        self.send(&[Packet::Subscribe(Subscribe {
+            packet_id: PacketId::FIRST,
+            properties: Properties::EMPTY,
+            subscriptions: Items::new(&subscriptions),
+        })]);
+        self.expect(|packet| matches!(packet, Packet::SubAck(_)));
+    }
+
+    fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
+        let topic = TopicName::new(topic).expect("a valid topic");
+        self.send(&[Packet::Publish(Publish {
+            delivery: Delivery::new(qos, PacketId::FIRST),
+            ..Publish::new(topic, payload)
+        })]);
+    }
+
+    fn send(&mut self, packets: &[Packet<'_>]) {
+        for packet in packets {
+            let mut bytes = vec![0; packet.encoded_len(ProtocolVersion::V5).expect("encodable")];
+            packet
+                .encode(ProtocolVersion::V5, &mut bytes)
+                .expect("room");
+            self.stream.write_all(&bytes).expect("the broker reads");
+        }
+    }
+
+    /// Reads packets until one is as wanted.
+    fn expect(&mut self, mut wanted: impl FnMut(Packet<'_>) -> bool) {
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            while let Some(header) = FixedHeader::decode(&self.received).expect("a packet")
+                && header.packet_len() <= self.received.len()
+            {
+                let packet: Vec<_> = self.received.drain(..header.packet_len()).collect();
+                let body = &packet[header.len()..];
+                let packet = Packet::decode(ProtocolVersion::V5, header, body);
+                if wanted(packet.expect("a valid packet")) {
+                    return;
+                }
+            }
+            let count = self.stream.read(&mut buffer).expect("something in time");
+            assert!(count > 0, "the broker closed the connection");
+            self.received.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    /// The broker closes the connection, and nothing more comes.
+    fn expect_end(&mut self) {
+        assert!(self.received.is_empty());
+        match self.stream.read(&mut [0]) {
+            Ok(count) => assert_eq!(count, 0),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
+}
+
+/// What takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(20);
