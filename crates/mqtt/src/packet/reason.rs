@@ -8,7 +8,7 @@ macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal, [$($kind:ident)*];)*) => {
         /// Why something was accepted, refused or ended.
         ///
-        /// [`Self::SUCCESS`], [`Self::NORMAL_DISCONNECTION`] and [`Self::GRANTED_QOS_0`] share the
+        /// [`Self::Success`], [`Self::NORMAL_DISCONNECTION`] and [`Self::GRANTED_QOS_0`] share the
         /// value 0x00; which one is meant depends on the packet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
