@@ -11,7 +11,7 @@ use crate::strategies::packet;
 use crate::{BOTH, encode, framed};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_bytes_give_a_packet_or_an_error(bytes in vec(any::<u8>(), 0..64)) {
@@ -32,7 +32,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(384))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn damaged_packets_of_3_1_1_give_a_packet_or_an_error(

@@ -8,7 +8,7 @@ use crate::strategies::packet;
 use crate::{decode, encode};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(384))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn every_packet_of_3_1_1_comes_back(packet in packet(ProtocolVersion::V3_1_1)) {

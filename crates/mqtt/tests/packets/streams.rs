@@ -10,7 +10,7 @@ use crate::strategies::{packet, publish};
 use crate::{BOTH, encode};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn any_split_of_3_1_1_gives_the_same_packets(

@@ -9,7 +9,7 @@ use crate::invariants::check_topics;
 use crate::strategies::{topic_filter, topic_name};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
 
     // v3.1.1 [MQTT-4.7.1-1], v3.1.1 [MQTT-4.7.1-2], v3.1.1 [MQTT-4.7.1-3]
     // v3.1.1 [MQTT-4.7.2-1], v3.1.1 [MQTT-4.7.3-1], v3.1.1 [MQTT-4.7.3-2], v3.1.1 [MQTT-4.7.3-4]
