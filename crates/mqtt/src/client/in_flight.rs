@@ -146,3 +146,28 @@ impl<'b> InFlightTable<'b> {
             .filter_map(|slot| slot.0.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_free_identifier_is_found_and_more_places_do_no_harm() {
+        let mut slots = std::vec![InFlight::default(); 70_000];
+        let mut table = InFlightTable::new(&mut slots);
+        for id in (1..=u16::MAX).filter_map(PacketId::new) {
+            // Two are free.
+            if !matches!(id.get(), 65_510 | 65_520) {
+                table.push(Use {
+                    id,
+                    stage: Stage::PubAck,
+                });
+            }
+        }
+        table.next = PacketId::new(65_500).unwrap_or(PacketId::FIRST);
+        assert!(!table.is_full());
+        assert_eq!(table.insert(Stage::PubAck).get(), 65_510);
+        assert!(table.is_full());
+        assert_eq!(table.next_id().get(), 65_520);
+    }
+}

@@ -8,7 +8,9 @@ mod connect;
 mod disconnect;
 mod keep_alive;
 mod publish;
+mod queue;
 mod receive;
+mod replay;
 
 use core::num::NonZeroU16;
 use core::time::Duration;
