@@ -18,6 +18,8 @@ pub struct ConnectOptions {
     pub password: Option<Vec<u8>>,
     pub will: Option<OwnedWill>,
     pub properties: Vec<Property<'static>>,
+    /// Properties of the DISCONNECT.
+    pub disconnect: Vec<Property<'static>>,
 }
 
 /// What a [`Will`] borrows.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 /// An object that is written member by member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Object(String);
 
 impl Object {
@@ -70,13 +70,17 @@ pub fn escape(text: &str) -> String {
 
 /// Escapes bytes that come in pieces; a character may be cut between two of them. What is not
 /// UTF-8 becomes U+FFFD.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Escaper {
     /// The beginning of a character whose end has not come yet.
     cut: Vec<u8>,
 }
 
 impl Escaper {
+    pub const fn new() -> Self {
+        Self { cut: Vec::new() }
+    }
+
     /// The next piece, escaped.
     pub fn piece(&mut self, bytes: &[u8]) -> String {
         let mut whole = std::mem::take(&mut self.cut);
@@ -128,7 +132,7 @@ mod tests {
     fn a_text_in_pieces_is_escaped_as_a_whole_one() {
         let text = "a\"é€😀\nz".as_bytes();
         for at in 0..=text.len() {
-            let mut escaper = Escaper::default();
+            let mut escaper = Escaper::new();
             let pieces = escaper.piece(&text[..at]) + &escaper.piece(&text[at..]) + escaper.end();
             assert_eq!(pieces, escape("a\"é€😀\nz"), "{at}");
         }
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_not_utf_8_is_replaced() {
-        let mut escaper = Escaper::default();
+        let mut escaper = Escaper::new();
         assert_eq!(escaper.piece(b"a\xffb\xc3"), "a\u{fffd}b");
         assert_eq!(escaper.piece(b"("), "\u{fffd}(");
         assert_eq!(escaper.piece(b"\xe2\x82"), "");

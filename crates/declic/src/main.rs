@@ -2,25 +2,30 @@
 
 mod access;
 mod cli;
+mod client_args;
+mod client_memory;
 mod commands;
 mod connect_options;
 mod error;
 mod exit_code;
 mod host;
 mod json;
+mod log;
+mod message_format;
 mod net;
 mod printer;
 mod property_args;
 mod signals;
 mod state;
+mod stdin;
 #[cfg(test)]
 mod testing;
+mod timestamp;
 mod url;
 
 use clap::Parser as _;
 
 use cli::Cli;
-use exit_code::ExitCode;
 use printer::Printer;
 
 fn main() -> std::process::ExitCode {

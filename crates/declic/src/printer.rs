@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use clap::ValueEnum;
 
 use crate::error::Error;
+use crate::json::Object;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -72,6 +73,30 @@ impl Printer {
             .map_err(|error| Error::stdout(&error))
     }
 
+    /// Prints what happened: a line for people, or an object of JSON.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn event(&self, text: impl fmt::Display, json: &Object) -> Result<(), Error> {
+        if self.json {
+            self.line(json)
+        } else {
+            self.line(text)
+        }
+    }
+
+    /// Prints a text of many lines on standard output.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn text(&self, text: &[u8]) -> Result<(), Error> {
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(text)
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Error::stdout(&error))
+    }
+
     /// Prints an error on standard error.
     pub fn error(&self, error: &Error) {
         if !error.is_silent() {
@@ -91,14 +116,14 @@ impl Printer {
         }
     }
 
+    /// Whether [`Self::debug`] prints anything.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose && !self.quiet
+    }
+
     /// Whether standard output may have colour.
     pub fn has_color(&self) -> bool {
         self.color_stdout
-    }
-
-    /// Whether events are printed as JSON.
-    pub fn is_json(&self) -> bool {
-        self.json
     }
 
     /// Whether only what was asked for is printed.

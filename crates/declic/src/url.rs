@@ -94,7 +94,9 @@ fn is_tls(scheme: &str) -> bool {
 
 fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("the ] of the address is missing")?;
+        let (host, rest) = rest
+            .split_once(']')
+            .ok_or("the ] of the address is missing")?;
         match rest.strip_prefix(':') {
             Some(port) => (host, Some(port)),
             None if rest.is_empty() => (host, None),
@@ -164,7 +166,10 @@ mod tests {
             BrokerUrl::new("host", 1883)
         );
         let url = BrokerUrl::parse("mqtt://ann@[::1]/").expect("valid");
-        assert_eq!((url.host.as_str(), url.password, url.topic), ("::1", None, None));
+        assert_eq!(
+            (url.host.as_str(), url.password, url.topic),
+            ("::1", None, None)
+        );
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The subcommands, one file each.
 
 mod board;
+mod broker;
+mod completions;
+mod man;
+mod publish;
+mod subscribe;
 mod up;
 
 use clap::Subcommand;
@@ -13,6 +18,11 @@ use crate::printer::Printer;
 pub enum Command {
     Up(Box<up::Args>),
     Board(board::Args),
+    Broker(broker::Args),
+    Pub(Box<publish::Args>),
+    Sub(Box<subscribe::Args>),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs `command`; `declic up` where there is none.
@@ -22,6 +32,11 @@ pub fn run(command: Option<Command>, printer: &Printer) -> Result<ExitCode, Erro
         Some(command) => match command {
             Command::Up(args) => up::run(&args, printer),
             Command::Board(args) => board::run(&args, printer),
+            Command::Broker(args) => broker::run(&args, printer),
+            Command::Pub(args) => publish::run(&args, printer),
+            Command::Sub(args) => subscribe::run(&args, printer),
+            Command::Completions(args) => completions::run(&args, printer),
+            Command::Man(args) => man::run(&args, printer),
         },
     }
 }

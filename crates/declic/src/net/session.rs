@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use declic_mqtt::client::{Client, CloseReason, Event, State};
-use declic_mqtt::packet::Disconnect;
+use declic_mqtt::packet::{Disconnect, Properties};
 use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
 use mio::net::TcpStream;
 
@@ -111,6 +111,7 @@ impl<'a> Session<'a> {
             let mut connection = Connection {
                 net: self.net,
                 stream,
+                options: self.options,
                 is_accepted: false,
                 is_stopping: false,
             };
@@ -145,6 +146,7 @@ impl<'a> Session<'a> {
 struct Connection<'n> {
     net: &'n mut Net,
     stream: TcpStream,
+    options: &'n ConnectOptions,
     /// The broker sent a CONNACK that is no refusal.
     is_accepted: bool,
     /// Only what must be sent is sent, then the connection ends.
@@ -206,7 +208,9 @@ impl Connection<'_> {
         if !self.is_stopping || client.state() != State::Closing || client.transmit().is_empty() {
             while let Some(event) = client.poll_event() {
                 progress = true;
-                printer.debug(format_args!("{event:?}"));
+                if printer.is_verbose() {
+                    printer.debug(describe(&event));
+                }
                 match event {
                     Event::Closed(reason) => return Ok(Some(reason)),
                     Event::Connected { .. } => self.is_accepted = true,
@@ -237,8 +241,11 @@ impl Connection<'_> {
 
     fn stop(&mut self, client: &mut Client<'_>) {
         self.is_stopping = true;
-        let packet = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
-        // Two bytes always fit.
+        let packet = Disconnect {
+            reason: ReasonCode::NORMAL_DISCONNECTION,
+            properties: Properties::new(&self.options.disconnect),
+        };
+        // That it fits was checked when the options were made.
         let _ = client.disconnect(&packet, self.net.now());
     }
 
@@ -333,6 +340,22 @@ impl Connection<'_> {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// The event in words, without its payload.
+fn describe(event: &Event<'_>) -> String {
+    match event {
+        Event::Message { publish, remaining } => format!(
+            "received PUBLISH (QoS {}, {}, {} bytes)",
+            publish.delivery.qos() as u8,
+            publish.topic.map_or("by alias", |topic| topic.as_str()),
+            publish.payload.len() + remaining
+        ),
+        Event::MessageChunk { payload, remaining } => {
+            format!("received {} bytes, {remaining} follow", payload.len())
+        }
+        event => format!("{event:?}"),
     }
 }
 
