@@ -24,7 +24,7 @@ use closing::Goodbye;
 use in_flight::{InFlightTable, Stage};
 use outbox::Outbox;
 use receive::Receiver;
-use timers::Timers;
+use timers::{Ping, Timers};
 use transmit::Scratch;
 
 use crate::packet::{PacketId, ProtocolVersion, QoS, ReasonCode};
@@ -252,8 +252,15 @@ impl<'b> Client<'b> {
         })
     }
 
-    /// Whether something waits to be sent.
+    /// Whether something waits to be sent, be it for a connection or for the server's quota.
     pub fn has_unsent(&self) -> bool {
-        self.outbox.has_unsent() || self.scratch.has_unsent() || !self.acks.is_empty()
+        matches!(
+            self.phase,
+            Phase::SendingConnect | Phase::Finishing | Phase::Failing(_)
+        ) || self.outbox.has_unsent()
+            || self.scratch.has_unsent()
+            || !self.acks.is_empty()
+            || self.has_unsent_pubrel()
+            || self.timers.ping != Ping::No
     }
 }

@@ -7,10 +7,14 @@ mod bad_input;
 mod connect;
 mod disconnect;
 mod keep_alive;
+mod limits;
 mod publish;
 mod queue;
 mod receive;
 mod replay;
+mod stream;
+mod transmit;
+mod version;
 
 use core::num::NonZeroU16;
 use core::time::Duration;
