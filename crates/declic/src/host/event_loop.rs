@@ -217,26 +217,25 @@ impl EventLoop {
     }
 
     fn report(&mut self, news: News, board: &Board<'_>) {
-        self.status = self.read_status(board);
+        self.status = status(board);
         (self.observer)(Report {
             at: Instant::now(),
             news,
             status: self.status,
         });
     }
+}
 
-    fn read_status(&self, board: &Board<'_>) -> Status {
-        Status {
-            role: board.role(),
-            connection: board.connection(),
-            next_attempt: board.next_attempt().map(|at| self.clock.system(at)),
-            version: board.version(),
-            subscribed: board.is_subscribed(),
-            light: board.light(),
-            presses: board.presses(),
-            reconnects: board.reconnects(),
-            unsent: board.has_unsent(),
-        }
+fn status(board: &Board<'_>) -> Status {
+    Status {
+        role: board.role(),
+        connection: board.connection(),
+        version: board.version(),
+        subscribed: board.is_subscribed(),
+        light: board.light(),
+        presses: board.presses(),
+        reconnects: board.reconnects(),
+        unsent: board.has_unsent(),
     }
 }
 

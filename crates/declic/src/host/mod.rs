@@ -60,8 +60,6 @@ pub enum News {
 pub struct Status {
     pub role: Role,
     pub connection: Connection,
-    /// When the next attempt to connect is made, while one is waited for.
-    pub next_attempt: Option<Instant>,
     pub version: ProtocolVersion,
     pub subscribed: bool,
     pub light: bool,
@@ -153,7 +151,6 @@ impl Default for Status {
         Self {
             role: Role::Both,
             connection: Connection::Down,
-            next_attempt: None,
             version: ProtocolVersion::V5,
             subscribed: false,
             light: false,

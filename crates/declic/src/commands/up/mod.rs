@@ -1,6 +1,10 @@
 //! `declic up`: a broker, a board with a button and a board with a light, all in this process.
 
+mod lamp;
+mod lan;
 mod plain;
+mod screen;
+mod view;
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -41,19 +45,26 @@ pub struct Args {
 
 /// Runs everything until it is told to quit.
 pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
+    let started = Instant::now();
     let access = args.access.resolve()?;
-    let broker = bind(&access, printer)?;
-    let system = System::start(broker, &access, printer)?;
-    plain::run(system, printer)
+    let (broker, notice) = bind(&access)?;
+    let system = System::start(broker, notice, &access, printer)?;
+    if args.plain || !screen::is_possible() {
+        plain::run(system, printer)
+    } else {
+        screen::run(system, started, printer)
+    }
 }
 
 /// Something happened.
 enum Event {
     Board(Side, Report),
     /// The broker tells of a client.
-    Client(Effect),
+    Client(Instant, Effect),
     /// The broker has ended, for a reason unless it was told to.
     BrokerEnded(Option<String>),
+    /// A key, or another size.
+    Terminal(ratatui::crossterm::event::Event),
     /// A command line.
     Line(Result<console::Command, String>),
     /// SIGINT or SIGTERM.
@@ -80,8 +91,12 @@ impl Side {
 struct System {
     /// Where the broker listens.
     addresses: Vec<SocketAddr>,
+    /// What the user should know about them.
+    notice: Option<String>,
     /// The login for clients from the network.
     login: Option<Credentials>,
+    /// Whether clients need no login.
+    anyone: bool,
     publisher: Board,
     subscriber: Board,
     broker: Handle,
@@ -97,7 +112,12 @@ struct Board {
 }
 
 impl System {
-    fn start(broker: Broker, access: &Access, printer: &Printer) -> Result<Self, Error> {
+    fn start(
+        broker: Broker,
+        notice: Option<String>,
+        access: &Access,
+        printer: &Printer,
+    ) -> Result<Self, Error> {
         let (sender, events) = mpsc::channel();
         let addresses = broker.local_addrs().to_vec();
         let handle = broker.handle();
@@ -111,7 +131,9 @@ impl System {
         })?;
         Ok(Self {
             addresses,
+            notice,
             login: access.own.clone().filter(|_| access.is_generated),
+            anyone: access.own.is_none(),
             publisher,
             subscriber,
             broker: handle,
@@ -170,23 +192,21 @@ impl Board {
     }
 }
 
-/// Opens the broker's listeners. Port 1883 that was not asked for may be another one.
-fn bind(access: &Access, printer: &Printer) -> Result<Broker, Error> {
+/// Opens the broker's listeners. Port 1883 that was not asked for may be another one, which is
+/// said.
+fn bind(access: &Access) -> Result<(Broker, Option<String>), Error> {
     let config = |listeners: &[SocketAddr]| Config {
         listeners: listeners.to_vec(),
         access: access.access.clone(),
         ..Config::default()
     };
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     match Broker::bind(config(&access.listen)) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && !access.is_chosen => {
-            let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let broker = Broker::bind(config(&[free]));
-            printer.note(format_args!(
-                "{error}, by another broker perhaps: taking a free port"
-            ));
-            broker
+            Broker::bind(config(&[free]))
+                .map(|broker| (broker, Some(format!("{error}, so this is another port"))))
         }
-        result => result,
+        result => result.map(|broker| (broker, None)),
     }
     .map_err(|error| cannot_listen(&error))
 }
@@ -203,7 +223,7 @@ fn serve(mut broker: Broker, sender: &Sender<Event>) -> Result<(), Error> {
     let told = sender.clone();
     let tell = move || {
         for event in clients {
-            if told.send(Event::Client(event)).is_err() {
+            if told.send(Event::Client(Instant::now(), event)).is_err() {
                 break;
             }
         }
@@ -240,10 +260,7 @@ fn board_settings(
     access: &Access,
 ) -> Result<Settings, Error> {
     let mut settings = Settings::default();
-    let address = addresses.first().copied().map_or_else(
-        || SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        reachable_here,
-    );
+    let address = reachable_here(addresses);
     let login = access.own.as_ref();
     let values = [
         (Key::Role, role),
@@ -261,8 +278,14 @@ fn board_settings(
         })
 }
 
-/// Where this machine itself reaches what listens on `address`.
-fn reachable_here(address: SocketAddr) -> SocketAddr {
+/// Where this machine itself reaches a broker that listens on `addresses`.
+fn reachable_here(addresses: &[SocketAddr]) -> SocketAddr {
+    let address = addresses
+        .iter()
+        .find(|address| address.ip().is_loopback())
+        .or(addresses.first())
+        .copied()
+        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -276,10 +299,20 @@ fn system_error(error: &io::Error) -> Error {
     Error::new(ExitCode::Failure, "can't start the boards").because(error)
 }
 
-/// `text` without what could do something to a terminal.
-fn printable(text: &str) -> String {
-    text.escape_debug().to_string()
+/// The front of a client's identifier, without what could do something to a terminal.
+fn printable(id: &str) -> String {
+    let mut shown: String = id
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
+    if id.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
+/// Characters of a client's identifier that are shown.
+const SHOWN: usize = 32;
 const CLIENT_EVENTS: usize = 1_024;
 const BROKER_STOP_LIMIT: Duration = Duration::from_millis(250);

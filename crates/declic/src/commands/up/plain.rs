@@ -22,6 +22,9 @@ pub(super) fn run(system: System, printer: &Printer) -> Result<ExitCode, Error> 
 }
 
 fn announce(system: &System, printer: &Printer) -> Result<(), Error> {
+    if let Some(notice) = &system.notice {
+        printer.note(notice);
+    }
     for address in &system.addresses {
         printer.line(format_args!("listening on mqtt://{address}"))?;
     }
@@ -65,7 +68,7 @@ impl<'a> Plain<'a> {
                     return Err(Error::new(ExitCode::Failure, "a board failed unexpectedly"));
                 }
                 Event::Board(side, report) => self.report(side, &report)?,
-                Event::Client(effect) => self.client(&effect)?,
+                Event::Client(_, effect) => self.client(&effect)?,
                 Event::BrokerEnded(cause) => {
                     let failed = Error::new(ExitCode::Failure, "the broker has ended");
                     return Err(failed.because(cause.unwrap_or_default()));
@@ -73,6 +76,7 @@ impl<'a> Plain<'a> {
                 Event::Line(Ok(Command::Quit)) | Event::Stop => break,
                 Event::Line(Ok(command)) => self.obey(command)?,
                 Event::Line(Err(error)) => self.printer.note(error),
+                Event::Terminal(_) => {}
             }
         }
         Ok(())
