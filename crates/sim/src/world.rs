@@ -277,3 +277,42 @@ impl<'m> World<'m> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_wire_is_kept_that_neither_end_knows() {
+        let mut memory = [Storage::new(), Storage::new()];
+        let mut world = World::new(3, Network::default(), &mut memory);
+        let boards = ["a", "b"].map(|name| world.add_board(name, Settings::default()));
+        for round in 0..200_u32 {
+            let board = boards[round as usize % 2];
+            match round % 7 {
+                0 => world.cut(board),
+                1 => world.freeze(board),
+                2 => world.set_link(board, false),
+                3 => world.kill_broker(),
+                4 => world.stop_broker(),
+                _ => world.start_broker(),
+            }
+            world.run_for(Duration::from_millis(u64::from(round) * 37));
+            for board in boards {
+                world.set_link(board, true);
+            }
+        }
+        world.start_broker();
+        world.run_for(Duration::from_secs(300));
+        assert!(
+            boards
+                .iter()
+                .all(|board| world.board(*board).is_connected())
+        );
+        assert_eq!(world.wires.len(), 2);
+        assert_eq!(
+            world.broker().map(|engine| engine.stats().connections),
+            Some(2)
+        );
+    }
+}

@@ -35,6 +35,40 @@ fn a_press_turns_the_light_on_in_every_mix_of_versions() {
 }
 
 #[test]
+fn every_qos_with_and_without_retain_turns_the_light_on() {
+    for (qos, retain) in ["0", "1", "2"]
+        .into_iter()
+        .flat_map(|qos| [(qos, "on"), (qos, "off")])
+    {
+        for versions in MIXES {
+            let mut memory = [Storage::new(), Storage::new()];
+            let mut world = World::new(5, Network::default(), &mut memory);
+            let boards = ["publisher", "subscriber"].map(|role| {
+                let version = versions[usize::from(role == "subscriber")];
+                let all = [
+                    ("role", role),
+                    ("mqtt", version),
+                    ("qos", qos),
+                    ("retain", retain),
+                ];
+                world.add_board(role, settings(&all))
+            });
+            connect_all(&mut world, &boards);
+            for press in 1..=5 {
+                world.press(boards[0]);
+                world.run_for(2 * SECOND);
+                assert_eq!(
+                    world.counters(boards[1]).light_changes,
+                    press,
+                    "{qos} {retain}"
+                );
+                assert!(!world.board(boards[0]).has_unsent());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_bouncing_press_held_for_any_time_changes_the_light_once() {
     for seed in 0..50 {
         let mut memory = [Storage::new(), Storage::new()];
