@@ -8,7 +8,8 @@
 //!
 //! Every packet describes its own length in its fixed header, so none is kept beside it. A packet
 //! that is no longer needed becomes a gap: its first byte, which holds the kind, is set to 0. Gaps
-//! at the head are given back at once, others when space is short.
+//! at the head are given back at once, others when space is short. Behind the boundary there are
+//! none.
 
 use crate::packet::{
     FixedHeader, MAX_VARINT, PUBLISH_DUP, PacketId, PacketKind, ProtocolVersion, QoS, read_varint,
@@ -159,24 +160,12 @@ impl<'b> Outbox<'b> {
     /// no PUBLISH overtakes one that may not (v5 `[MQTT-3.3.4-8]`).
     pub(super) fn release(&mut self, mut may_send: impl FnMut(&Entry) -> bool) {
         while let Some(entry) = self.entry(self.released) {
-            let is_gap = entry.kind.is_none();
-            if is_gap && self.released > self.cursor {
-                // The gap must not be sent; it is skipped once all before it is.
+            if may_send(&entry) {
+                self.released += entry.len;
+            } else if !self.bring_request_forward() {
                 return;
             }
-            if !is_gap && !may_send(&entry) {
-                if !self.bring_request_forward() {
-                    return;
-                }
-                continue;
-            }
-            self.released += entry.len;
-            if is_gap {
-                self.cursor = self.released;
-                self.boundary = self.released;
-            }
         }
-        self.drop_gaps();
     }
 
     /// Moves the first SUBSCRIBE or UNSUBSCRIBE that is not released before all that is not;
@@ -253,7 +242,7 @@ impl<'b> Outbox<'b> {
                 Some(_) => self.make_gap(&entry),
             }
         }
-        self.drop_gaps();
+        self.compact();
         cut
     }
 
@@ -273,11 +262,11 @@ impl<'b> Outbox<'b> {
         let mut at = self.head;
         while let Some(entry) = self.entry(at) {
             at += entry.len;
-            if entry.kind.is_some() && !keep(&entry) {
+            if !keep(&entry) {
                 self.make_gap(&entry);
             }
         }
-        self.drop_gaps();
+        self.compact();
     }
 
     pub(super) const fn version(&self) -> ProtocolVersion {
@@ -412,10 +401,14 @@ impl<'b> Outbox<'b> {
 
     /// Makes `len` bytes free behind the tail; `false` where that many don't fit.
     fn make_space(&mut self, len: usize) -> bool {
-        let needed = len.saturating_add((self.packets + 1) * GROWTH);
-        if self.buffer.len() - self.tail < needed {
+        if !self.has_space(len) {
             self.compact();
         }
+        self.has_space(len)
+    }
+
+    fn has_space(&self, len: usize) -> bool {
+        let needed = len.saturating_add((self.packets + 1) * GROWTH);
         self.buffer.len() - self.tail >= needed
     }
 

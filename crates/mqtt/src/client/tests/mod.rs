@@ -8,6 +8,7 @@ mod connect;
 mod disconnect;
 mod keep_alive;
 mod limits;
+mod outbox;
 mod publish;
 mod queue;
 mod receive;
@@ -21,6 +22,8 @@ use core::time::Duration;
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
+
+use proptest::test_runner::Config as ProptestConfig;
 
 use super::*;
 use crate::packet::{
@@ -289,6 +292,14 @@ fn kept(event: Event<'_>) -> Event<'static> {
 fn kept_items<'a, T: Item<'a>, U: Item<'static>>(items: Items<'a, T>) -> Items<'static, U> {
     let bytes = items.as_encoded().expect("received").to_vec().leak();
     Items::decode(bytes, |_| Ok(())).expect("decoded before")
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 fn id(id: u16) -> PacketId {
