@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod board;
 mod broker;
 mod completions;
@@ -21,6 +22,7 @@ pub enum Command {
     Broker(broker::Args),
     Pub(Box<publish::Args>),
     Sub(Box<subscribe::Args>),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -31,6 +33,7 @@ pub fn run(command: Option<Command>, printer: &Printer) -> Result<ExitCode, Erro
         None => up::run(&up::Args::default(), printer),
         Some(command) => match command {
             Command::Up(args) => up::run(&args, printer),
+            Command::Bench(args) => bench::run(&args, printer),
             Command::Board(args) => board::run(&args, printer),
             Command::Broker(args) => broker::run(&args, printer),
             Command::Pub(args) => publish::run(&args, printer),
