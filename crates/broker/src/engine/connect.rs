@@ -162,7 +162,14 @@ impl Engine {
         {
             self.end_session(session, now);
         }
-        if found.is_none() && self.sessions.len() >= self.limits.sessions {
+        let full = found.is_none()
+            && (self.sessions.len() >= self.limits.sessions
+                || self.session_bytes() + client_id.len() > self.limits.session_bytes);
+        let will = connect
+            .will
+            .map_or(0, |will| will.topic.as_str().len() + will.payload.len());
+        let will_fits = will == 0 || self.messages.bytes() + will <= self.limits.message_bytes;
+        if full || !will_fits {
             return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
         }
         let session = match found {

@@ -125,6 +125,10 @@ impl Aliases {
         }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|topic| topic.len()).sum()
+    }
+
     pub(super) fn get(&self, alias: NonZeroU16) -> Option<&str> {
         self.0.get(usize::from(alias.get()) - 1)?.as_deref()
     }

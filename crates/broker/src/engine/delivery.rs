@@ -1,5 +1,7 @@
 //! What goes to a client: which packet is next, and its bytes.
 
+use std::collections::VecDeque;
+
 use declic_mqtt::packet::{Ack, MAX_VARINT, PacketKind, SubscriptionId};
 use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter};
 
@@ -256,7 +258,11 @@ impl Engine {
             };
             self.stats.sent += 1;
             state.queued_bytes -= size;
+            self.queued -= 1;
             let entry = state.queue.pop_front()?;
+            if state.queue.is_empty() && state.queue.capacity() > KEPT_QUEUE {
+                state.queue = VecDeque::new();
+            }
             let large = head.map(|head| (head, self.messages.share(&entry.message)));
             match id {
                 Some(packet_id) => {
@@ -299,6 +305,7 @@ impl Engine {
     fn drop_front(&mut self, session: u32) {
         let state = &mut self.sessions[session as usize];
         if let Some(entry) = state.queue.pop_front() {
+            self.queued -= 1;
             state.queued_bytes -= self.messages.get(&entry.message).bytes().len();
             self.messages.release(entry.message);
             self.lists.release(entry.ids);
@@ -308,6 +315,7 @@ impl Engine {
     /// Looks for retained messages of new subscriptions, and queues as many as there is room for.
     fn replay_retained(&mut self, session: u32, now: Instant) {
         let mut budget = REPLAY_BUDGET;
+        let (mut place, mut text) = (None, String::new());
         loop {
             let state = &mut self.sessions[session as usize];
             let Some(replays) = &mut state.replays else {
@@ -318,11 +326,16 @@ impl Engine {
                 return;
             };
             let full = state.queue.len() >= self.limits.queued_messages.min(REPLAY_BUDGET)
+                || self.queued >= self.limits.queued_in_all
                 || state.queued_bytes > self.limits.queued_bytes / 2;
             if full || budget == 0 {
                 return;
             }
-            let Ok(filter) = TopicFilter::new(&replay.filter) else {
+            if place != Some(replay.place) {
+                place = Some(replay.place);
+                text = self.tree.filter(replay.place);
+            }
+            let Ok(filter) = TopicFilter::new(&text) else {
                 replays.0.pop_front();
                 continue;
             };
@@ -492,5 +505,7 @@ const fn varint_len(value: u32) -> usize {
 
 const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
+/// Messages for which an empty queue keeps its room.
+const KEPT_QUEUE: usize = 4_096;
 /// Retained messages that are queued, and topics that are looked at, in one turn.
 const REPLAY_BUDGET: usize = 1_000;

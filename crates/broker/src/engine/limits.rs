@@ -21,8 +21,8 @@ pub struct Limits {
     pub connect_packet_size: usize,
     /// Largest packet in bytes that a client may send; 5.0 clients are told.
     pub packet_size: usize,
-    /// Bytes of unfinished packets of all connections together.
-    pub unfinished_bytes: usize,
+    /// Bytes of unfinished packets and of topics that have an alias, of all connections together.
+    pub connection_bytes: usize,
     /// Bytes of answers that wait for one connection, above which nothing more is read from it.
     pub answer_bytes: usize,
     /// Publishes of QoS 1 and 2 that a client may have unfinished (receive maximum).
@@ -33,6 +33,8 @@ pub struct Limits {
     pub queued_messages: usize,
     /// Bytes of the messages that wait for one client.
     pub queued_bytes: usize,
+    /// Messages that wait for all clients together, each counted for each client.
+    pub queued_in_all: usize,
     /// Bytes of all messages that are held: waiting, in flight and retained. From three quarters
     /// of it on, publishers are slowed down.
     pub message_bytes: usize,
@@ -42,6 +44,8 @@ pub struct Limits {
     pub retained_bytes: usize,
     /// Sessions, of connected clients and kept ones together.
     pub sessions: usize,
+    /// Bytes of the client identifiers and topic filters of all sessions.
+    pub session_bytes: usize,
     /// Longest time that a session is kept without a connection; `None` for what the client asks.
     pub session_expiry: Option<Duration>,
     /// Subscriptions of one session.
@@ -62,16 +66,18 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             connect_packet_size: 128 * KIB,
             packet_size: 16 * MIB,
-            unfinished_bytes: 256 * MIB,
-            answer_bytes: 64 * KIB,
+            connection_bytes: 256 * MIB,
+            answer_bytes: 16 * KIB,
             inbound_in_flight: 1_024,
             outbound_in_flight: 1_024,
             queued_messages: 100_000,
             queued_bytes: 32 * MIB,
+            queued_in_all: 10_000_000,
             message_bytes: 512 * MIB,
             retained_messages: 1_000_000,
             retained_bytes: 256 * MIB,
             sessions: 200_000,
+            session_bytes: 512 * MIB,
             session_expiry: None,
             subscriptions: 10_000,
             topic_levels: 200,

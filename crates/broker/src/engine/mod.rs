@@ -101,8 +101,12 @@ pub struct Engine {
     ready: VecDeque<u32>,
     /// Publishers that are slowed down.
     pressed: Vec<ConnId>,
-    /// Bytes of unfinished packets.
-    unfinished: usize,
+    /// Bytes of unfinished packets and of topics that have an alias.
+    connection_bytes: usize,
+    /// Bytes of client identifiers.
+    client_id_bytes: usize,
+    /// Messages in all queues.
+    queued: usize,
     /// Client identifiers that were made up.
     assigned: u64,
     stats: Stats,
@@ -232,7 +236,9 @@ impl Engine {
             effects: VecDeque::new(),
             ready: VecDeque::new(),
             pressed: Vec::new(),
-            unfinished: 0,
+            connection_bytes: 0,
+            client_id_bytes: 0,
+            queued: 0,
             assigned: 0,
             stats: Stats::default(),
         }
@@ -362,17 +368,18 @@ impl Engine {
         if let Some(session) = self.leave(slot) {
             self.detach_session(session, reason, now);
         }
-        let conn = &mut self.conns[slot];
-        conn.state = State::Closing;
-        conn.aliases = None;
+        self.conns[slot].state = State::Closing;
     }
 
-    /// Takes a connection's timer, tail and session away.
+    /// Takes a connection's timer, tail, aliases and session away.
     fn leave(&mut self, slot: u32) -> Option<u32> {
         self.take_tail(slot);
         let conn = &mut self.conns[slot];
         if let Some(timer) = conn.timer.take() {
             self.timers.cancel(timer);
+        }
+        if let Some(aliases) = conn.aliases.take() {
+            self.connection_bytes -= aliases.bytes();
         }
         conn.session.take()
     }
@@ -395,6 +402,9 @@ impl Engine {
             };
             if deadline > now {
                 conn.timer = Some(self.timers.set(deadline, Timer::Connection(slot)));
+                if let Some(session) = conn.session {
+                    self.sessions[session as usize].shrink();
+                }
                 return;
             }
         }

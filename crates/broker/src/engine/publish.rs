@@ -1,6 +1,7 @@
 //! Publishes from clients: taken, acknowledged, retained, and given to whom they are for.
 
 use std::cmp::{max, min};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use declic_mqtt::packet::{
@@ -57,9 +58,11 @@ impl Engine {
         }
         let reason = match (publish.topic, alias) {
             (Some(topic), alias) => {
-                if let Some(alias) = alias {
-                    let aliases = self.conns[slot].aliases.get_or_insert_default();
-                    aliases.set(alias, topic.as_str());
+                if let Some(alias) = alias
+                    && !self.set_alias(slot, alias, topic.as_str())
+                {
+                    let reason = CloseReason::Protocol(ReasonCode::QuotaExceeded);
+                    return self.close(slot, reason, now);
                 }
                 self.publish(slot, topic.as_str(), publish, now)
             }
@@ -94,6 +97,19 @@ impl Engine {
                 self.acknowledge(slot, PacketKind::PubRec, id, reason);
             }
         }
+    }
+
+    /// Remembers what an alias stands for. Returns whether there was room for it.
+    fn set_alias(&mut self, slot: u32, alias: NonZeroU16, topic: &str) -> bool {
+        let aliases = self.conns[slot].aliases.get_or_insert_default();
+        let before = aliases.get(alias).map_or(0, str::len);
+        let bytes = self.connection_bytes - before + topic.len();
+        let fits = bytes <= self.limits.connection_bytes;
+        if fits {
+            aliases.set(alias, topic);
+            self.connection_bytes = bytes;
+        }
+        fits
     }
 
     /// PUBREL: the client will not send the message again.
@@ -189,7 +205,9 @@ impl Engine {
             return ReasonCode::NoMatchingSubscribers;
         }
         let size = topic.len() + publish.payload.len();
-        if self.messages.bytes().saturating_add(size) > self.limits.message_bytes {
+        // An empty message takes no room, and may make some.
+        let is_full = self.messages.bytes().saturating_add(size) > self.limits.message_bytes;
+        if is_full && !publish.payload.is_empty() {
             self.count_dropped(outgoing.qos);
             return ReasonCode::QuotaExceeded;
         }
@@ -359,6 +377,7 @@ impl Engine {
         let state = &mut self.sessions[session as usize];
         let size = self.messages.get(&entry.message).bytes().len();
         let full = state.queue.len() >= self.limits.queued_messages
+            || self.queued >= self.limits.queued_in_all
             || (state.queued_bytes > 0 && state.queued_bytes + size > self.limits.queued_bytes);
         let absent = state.conn.is_none() && entry.qos == QoS::AtMostOnce;
         if full || absent {
@@ -371,6 +390,7 @@ impl Engine {
         }
         state.queued_bytes += size;
         state.queue.push_back(entry);
+        self.queued += 1;
         if let Some(slot) = state.conn {
             self.announce(slot);
         }

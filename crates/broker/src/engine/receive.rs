@@ -142,11 +142,11 @@ impl Engine {
 
     /// Keeps bytes that can't be dealt with yet, behind those that are kept already.
     pub(super) fn keep_tail(&mut self, slot: u32, tail: Vec<u8>, now: Instant) {
-        if self.unfinished + tail.len() > self.limits.unfinished_bytes {
+        if self.connection_bytes + tail.len() > self.limits.connection_bytes {
             let reason = CloseReason::Protocol(ReasonCode::QuotaExceeded);
             return self.close(slot, reason, now);
         }
-        self.unfinished += tail.len();
+        self.connection_bytes += tail.len();
         let kept = &mut self.conns[slot].tail;
         if kept.is_empty() {
             *kept = tail;
@@ -157,7 +157,7 @@ impl Engine {
 
     pub(super) fn take_tail(&mut self, slot: u32) -> Vec<u8> {
         let tail = std::mem::take(&mut self.conns[slot].tail);
-        self.unfinished -= tail.len();
+        self.connection_bytes -= tail.len();
         tail
     }
 }

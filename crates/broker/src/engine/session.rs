@@ -87,7 +87,7 @@ impl SubscriptionIds {
 /// A subscription whose retained messages are sent, as far as there is room for them.
 #[derive(Debug)]
 pub(super) struct Replay {
-    pub(super) filter: Box<str>,
+    pub(super) place: Place,
     /// The last topic that was dealt with.
     pub(super) after: Option<Box<str>>,
     pub(super) qos: QoS,
@@ -136,6 +136,13 @@ impl Session {
         id
     }
 
+    /// Gives back room that is not used.
+    pub(super) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+        self.in_flight.shrink_to_fit();
+        self.received.shrink_to_fit();
+    }
+
     pub(super) fn subscribed(&mut self, place: Place) {
         if let Err(at) = self.subscriptions.binary_search(&place) {
             if self.subscriptions.capacity() == 0 {
@@ -182,8 +189,14 @@ impl Engine {
             .copied()
     }
 
+    /// Bytes of client identifiers and topic filters.
+    pub(super) fn session_bytes(&self) -> usize {
+        self.client_id_bytes + self.tree.bytes()
+    }
+
     pub(super) fn new_session(&mut self, client_id: &str) -> u32 {
         let session = self.sessions.insert(Session::new(client_id)) as u32;
+        self.client_id_bytes += client_id.len();
         let (sessions, hash) = (&self.sessions, self.hash);
         self.clients
             .insert_unique(hash.bytes(client_id.as_bytes()), session, |&session| {
@@ -257,6 +270,8 @@ impl Engine {
             entry.remove();
         }
         let state = self.sessions.remove(session as usize);
+        self.queued -= state.queue.len();
+        self.client_id_bytes -= state.client_id.len();
         for entry in state.queue {
             self.messages.release(entry.message);
             self.lists.release(entry.ids);
@@ -297,6 +312,7 @@ impl Engine {
         let mut kept = VecDeque::new();
         for entry in state.queue.drain(..) {
             if entry.qos == QoS::AtMostOnce {
+                self.queued -= 1;
                 state.queued_bytes -= messages.get(&entry.message).bytes().len();
                 messages.release(entry.message);
                 lists.release(entry.ids);

@@ -59,11 +59,13 @@ impl Engine {
             return ReasonCode::TopicFilterInvalid;
         }
         let state = &self.sessions[session as usize];
+        let is_full = state.subscriptions.len() >= self.limits.subscriptions
+            || self.session_bytes() + filter.as_str().len() > self.limits.session_bytes;
         let is_new = || {
             let place = self.tree.find(filter);
             place.is_none_or(|place| state.subscriptions.binary_search(&place).is_err())
         };
-        if state.subscriptions.len() >= self.limits.subscriptions && is_new() {
+        if is_full && is_new() {
             self.stats.refused_subscriptions += 1;
             return ReasonCode::QuotaExceeded;
         }
@@ -75,11 +77,9 @@ impl Engine {
         // Shared subscriptions get no retained messages (section 4.8.2 of 5.0).
         if filter.share_name().is_none() && sends_retained(subscription.retain_handling, new) {
             let replays = state.replays.get_or_insert_default();
-            replays
-                .0
-                .retain(|replay| *replay.filter != *filter.as_str());
+            replays.0.retain(|replay| replay.place != place);
             replays.0.push_back(Replay {
-                filter: filter.as_str().into(),
+                place,
                 after: None,
                 qos: subscription.qos,
                 id,
@@ -99,9 +99,7 @@ impl Engine {
             return ReasonCode::NoSubscriptionExisted;
         };
         if let Some(replays) = &mut state.replays {
-            replays
-                .0
-                .retain(|replay| *replay.filter != *filter.as_str());
+            replays.0.retain(|replay| replay.place != place);
         }
         self.tree.unsubscribe(place, session);
         self.routes.outdate(filter);

@@ -254,6 +254,30 @@ impl Tree {
         self.subscriptions
     }
 
+    /// Bytes that the filters take, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.nodes.len() * size_of::<Node>()
+            + self.subscriptions * size_of::<Subscriber>()
+            + self.symbols.bytes
+    }
+
+    /// The filter of a subscription, without the name of its share.
+    pub(super) fn filter(&self, place: Place) -> String {
+        let (mut levels, mut index) = (Vec::new(), place.node);
+        while let Some(node) = self.nodes.get(index as usize)
+            && index != ROOT
+        {
+            levels.push(match node.symbol {
+                PLUS => "+",
+                HASH => "#",
+                symbol => &*self.symbols.names[symbol as usize].0,
+            });
+            index = node.parent;
+        }
+        levels.reverse();
+        levels.join("/")
+    }
+
     fn collect(&self, index: u32, matches: &mut Matches) {
         if index == NONE {
             return;
@@ -364,6 +388,7 @@ impl Node {
 #[derive(Debug, Default)]
 struct Symbols {
     names: Slab<(Box<str>, u32)>,
+    bytes: usize,
     table: HashTable<u32>,
 }
 
@@ -382,6 +407,7 @@ impl Symbols {
             self.names[symbol as usize].1 += 1;
             return symbol;
         }
+        self.bytes += name.len();
         let symbol = self.names.insert((name.into(), 1)) as u32;
         let names = &self.names;
         self.table
@@ -397,6 +423,7 @@ impl Symbols {
         if *references > 0 {
             return;
         }
+        self.bytes -= name.len();
         let hash = hash.bytes(name.as_bytes());
         if let Ok(entry) = self.table.find_entry(hash, |&one| one == symbol) {
             entry.remove();
@@ -466,6 +493,7 @@ mod tests {
                 let (place, new) = tree.subscribe(*filter, subscriber(index as u32));
                 prop_assert!(new);
                 prop_assert_eq!(tree.find(*filter), Some(place));
+                prop_assert_eq!(&*tree.filter(place), filter.as_str());
                 live.push((index as u32, *filter, place));
             }
             for pass in 0..2 {
@@ -492,7 +520,7 @@ mod tests {
             }
             prop_assert_eq!(tree.nodes.len(), 1);
             prop_assert!(tree.edges.is_empty() && tree.symbols.names.is_empty());
-            prop_assert_eq!(tree.len(), 0);
+            prop_assert_eq!((tree.len(), tree.symbols.bytes), (0, 0));
         }
     }
 

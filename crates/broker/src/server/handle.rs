@@ -27,7 +27,7 @@ impl Handle {
     }
 
     /// Stops the broker in good order: it takes no more connections, tells its clients where the
-    /// protocol allows, and [`Broker::run`](super::Broker::run) returns within about a second.
+    /// protocol allows, and [`Broker::run`](super::Broker::run) returns within half a second.
     pub fn shutdown(&self) {
         // A broker that is gone needs no stopping.
         let _ = self.send(Command::Shutdown);

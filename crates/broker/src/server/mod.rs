@@ -205,6 +205,9 @@ impl Broker {
         if event.is_read_closed() || event.is_error() {
             socket.read_closed = true;
         }
+        if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
+            socket.hung_up = true;
+        }
         if event.is_readable() || socket.read_closed {
             socket.readable = true;
             list_readable(&mut self.readable, socket);
@@ -271,7 +274,7 @@ impl Broker {
                 continue;
             };
             socket.listed = false;
-            if socket.paused && !socket.lingering {
+            if socket.paused && !socket.lingering && !socket.hung_up {
                 continue;
             }
             match socket.receive(buffer) {
@@ -463,4 +466,4 @@ const WRITE_BUDGET: usize = 4;
 /// How long a peer may take to close its side after we closed ours.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// How long connections may take to end when the broker stops.
-const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIME: Duration = Duration::from_millis(500);

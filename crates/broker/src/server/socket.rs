@@ -25,6 +25,8 @@ pub(super) struct Socket {
     pub(super) paused: bool,
     /// The peer has closed its side.
     pub(super) read_closed: bool,
+    /// Nothing can be sent any more, so what is read last can't do harm.
+    pub(super) hung_up: bool,
     /// All is sent that will be; only the peer's end is waited for.
     pub(super) lingering: bool,
 }
@@ -53,6 +55,7 @@ impl Socket {
             blocked: false,
             paused: false,
             read_closed: false,
+            hung_up: false,
             lingering: false,
         }
     }

@@ -266,7 +266,7 @@ fn a_malformed_connect_is_answered_only_in_5_0() {
 #[test]
 fn many_unfinished_packets_are_bounded() {
     let limits = Limits {
-        unfinished_bytes: 10_000,
+        connection_bytes: 10_000,
         ..Limits::default()
     };
     let mut world = World::with_limits(limits);

@@ -250,3 +250,101 @@ fn who_is_not_read_from_does_not_time_out() {
     }
     assert_eq!(world.closed(conn), None);
 }
+
+#[test]
+fn queues_are_limited_in_all_and_retained_messages_wait_for_room() {
+    let limits = Limits {
+        queued_in_all: 10,
+        ..Limits::default()
+    };
+    let mut world = World::with_limits(limits);
+    let slow = ["1", "2", "3"].map(|name| {
+        let conn = world.client(V5, name);
+        world.subscribe(conn, "t", AtMostOnce);
+        world.block(conn, true);
+        conn
+    });
+    let conn = world.client(V5, "p");
+    for _ in 0..5 {
+        world.send(conn, &[message("t", "x", AtMostOnce, 1)]);
+    }
+    assert_eq!(world.engine.stats().dropped_qos_0, 5);
+    slow.iter().for_each(|conn| world.block(*conn, false));
+    for number in 0..50 {
+        world.send(
+            conn,
+            &[retained(&format!("r/{number}"), "x", AtMostOnce, 1)],
+        );
+    }
+    world.subscribe(conn, "r/#", AtMostOnce);
+    assert_eq!(world.messages(conn).len(), 50);
+}
+
+#[test]
+fn identifiers_filters_aliases_and_wills_are_limited_in_bytes() {
+    let long = "x".repeat(60_000);
+    let limits = Limits {
+        session_bytes: 100_000,
+        ..Limits::default()
+    };
+    let mut world = World::with_limits(limits);
+    let conn = world.client(V5, "s");
+    world.subscribe(conn, &long, AtMostOnce);
+    let subscriptions = [subscription(&long[1..], AtMostOnce)];
+    world.send(
+        conn,
+        &[Packet::Subscribe(declic_mqtt::packet::Subscribe {
+            packet_id: id(1),
+            properties: Properties::EMPTY,
+            subscriptions: declic_mqtt::packet::Items::new(&subscriptions),
+        })],
+    );
+    world.expect(conn, &[suback(1, &[ReasonCode::QuotaExceeded])]);
+    let other = world.open(V5);
+    let connack = world.try_connect(other, &Connect::new(V5, &long));
+    world.connack(V5, &connack, |one| {
+        assert_eq!(one.reason, ReasonCode::QuotaExceeded)
+    });
+
+    let limits = Limits {
+        connection_bytes: 100_000,
+        ..Limits::default()
+    };
+    let mut world = World::with_limits(limits);
+    let conn = world.client(V5, "p");
+    for (alias, closes) in [(1, false), (1, false), (2, true)] {
+        let alias = [Property::TopicAlias(alias.try_into().expect("not 0"))];
+        world.send(
+            conn,
+            &[Packet::Publish(declic_mqtt::packet::Publish {
+                properties: Properties::new(&alias),
+                ..publish(&long, "x", AtMostOnce, 1)
+            })],
+        );
+        assert_eq!(world.closed(conn).is_some(), closes);
+    }
+
+    let limits = Limits {
+        message_bytes: 50_000,
+        ..Limits::default()
+    };
+    let mut world = World::with_limits(limits);
+    let conn = world.open(V5);
+    let connack = world.try_connect(
+        conn,
+        &Connect {
+            will: Some(declic_mqtt::packet::Will {
+                topic: topic("t"),
+                payload: long.as_bytes(),
+                qos: AtMostOnce,
+                retain: false,
+                properties: Properties::EMPTY,
+            }),
+            ..Connect::new(V5, "w")
+        },
+    );
+    world.connack(V5, &connack, |one| {
+        assert_eq!(one.reason, ReasonCode::QuotaExceeded)
+    });
+    assert_eq!(world.engine.stats().sessions, 0);
+}

@@ -310,8 +310,11 @@ impl Engine {
             *references.entry(message.slot()).or_default() += 1;
         };
         let (mut lists, mut subscriptions) = (0, 0);
+        let (mut queued, mut client_id_bytes) = (0, 0);
         for (_, session) in &self.sessions {
             let mut queued_bytes = 0;
+            queued += session.queue.len();
+            client_id_bytes += session.client_id.len();
             for entry in &session.queue {
                 count(&entry.message);
                 queued_bytes += self.messages.get(&entry.message).bytes().len();
@@ -326,11 +329,12 @@ impl Engine {
             session.will.iter().for_each(|will| count(&will.message));
             subscriptions += session.subscriptions.len();
         }
-        let mut unfinished = 0;
+        let mut connection_bytes = 0;
         for slot in self.conns.iter() {
             let conn = &self.conns[slot];
             conn.large.iter().for_each(|large| count(&large.message));
-            unfinished += conn.tail.len();
+            connection_bytes += conn.tail.len();
+            connection_bytes += conn.aliases.as_ref().map_or(0, |aliases| aliases.bytes());
             if let Some(session) = conn.session {
                 assert_eq!(self.sessions[session as usize].conn, Some(slot));
             }
@@ -344,7 +348,11 @@ impl Engine {
         self.messages.check(&references);
         assert_eq!(self.lists.len(), lists);
         assert_eq!(self.tree.len(), subscriptions);
-        assert_eq!(self.unfinished, unfinished);
+        assert_eq!(self.connection_bytes, connection_bytes);
+        assert_eq!(
+            (self.queued, self.client_id_bytes),
+            (queued, client_id_bytes)
+        );
         assert_eq!(self.clients.len(), self.sessions.len());
     }
 }

@@ -119,7 +119,7 @@ fn small() -> Limits {
         sessions: 5,
         packet_size: 700,
         connect_packet_size: 200,
-        unfinished_bytes: 1_000,
+        connection_bytes: 1_000,
         answer_bytes: 100,
         inbound_in_flight: 3,
         outbound_in_flight: 3,
