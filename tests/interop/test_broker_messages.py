@@ -3,6 +3,7 @@
 import pytest
 
 from peers import fresh
+from wire import PUBACK, PUBLISH, SUBACK, SUBSCRIBE, Wire, packet, string
 
 ANY_ID = ["a+b", "a#b", "$dollar", "a/b/c", "+", "#", "déclic é ☃", "x" * 200]
 
@@ -160,6 +161,25 @@ def test_more_retained_messages_than_any_receive_window_all_arrive(peer):
     messages = [subscriber.receive() for _ in topics]
     assert sorted(message.topic for message in messages) == sorted(topics)
     assert all(message.retain for message in messages)
+
+
+def test_a_retained_publish_that_meets_a_subscribe_arrives_once(broker):
+    # Whichever the broker reads first: as a live message or as the retained one, never as both.
+    subscriber, publisher = Wire(broker.port), Wire(broker.port)
+    subscriber.connect(fresh("subscriber"))
+    publisher.connect(fresh("publisher"))
+    for number in range(100):
+        topic = f"state/{number}"
+        subscribe = packet(SUBSCRIBE, 2, b"\x00\x07" + string(topic) + b"\x00")
+        if number % 2:
+            subscriber.send(subscribe)
+            publisher.publish(topic, b"x", qos=1, retain=True)
+        else:
+            publisher.publish(topic, b"x", qos=1, retain=True)
+            subscriber.send(subscribe)
+        publisher.expect(PUBACK)
+        kinds = [got.kind for got in subscriber.ping()]
+        assert sorted(kinds) == [PUBLISH, SUBACK], f"attempt {number}"
 
 
 def test_a_repeated_subscribe_sends_the_retained_messages_again(peer):

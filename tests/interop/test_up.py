@@ -68,8 +68,12 @@ def test_status_tells_of_both_boards(up):
     up.send("press")
     up.expect("^subscriber light ON$")
     up.send("status")
-    up.expect("^status .+")
-    up.send("quit")
+    up.expect("^status publisher .+")
+    up.expect("^status subscriber .+")
+
+
+def test_commands_are_obeyed_in_order_so_quit_waits_for_the_answer_to_status(up):
+    up.send_bytes(b"status\nquit\n")
     assert up.wait() == 0
     told = "\n".join(line for line in up.lines() if line.startswith("status "))
     assert "publisher" in told and "subscriber" in told
