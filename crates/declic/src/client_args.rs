@@ -126,6 +126,7 @@ pub struct ClientArgs {
 }
 
 /// What the flags say.
+#[derive(Debug)]
 pub struct ClientSetup {
     pub options: ConnectOptions,
     /// The topic of -L.
@@ -345,7 +346,7 @@ mod tests {
 
     #[test]
     fn without_flags_any_version_is_spoken_to_this_machine() {
-        let setup = setup(&[]).ok().expect("valid");
+        let setup = setup(&[]).expect("valid");
         let options = setup.options;
         assert_eq!(options.url, BrokerUrl::new("localhost", 1883));
         assert_eq!(options.version, None);
@@ -355,9 +356,7 @@ mod tests {
 
     #[test]
     fn a_url_stands_for_host_port_login_and_topic() {
-        let setup = setup(&["-L", "mqtt://ann:secret@host:1/a/b"])
-            .ok()
-            .expect("valid");
+        let setup = setup(&["-L", "mqtt://ann:secret@host:1/a/b"]).expect("valid");
         assert_eq!(setup.options.url, BrokerUrl::new("host", 1));
         assert_eq!(setup.options.user.as_deref(), Some("ann"));
         assert_eq!(setup.options.password.as_deref(), Some(&b"secret"[..]));
@@ -367,7 +366,7 @@ mod tests {
     #[test]
     fn a_kept_session_lasts_for_ever_unless_something_else_is_said() {
         let expiry = |flags: &[&str]| {
-            let options = setup(flags).ok().expect("valid").options;
+            let options = setup(flags).expect("valid").options;
             (
                 options.version,
                 Properties::new(&options.properties).session_expiry_interval(),
@@ -388,11 +387,9 @@ mod tests {
             &["-P", "x"],
             &["-D", "publish", "content-type", "x"],
         ] {
-            let version = setup(flags).ok().expect("valid").options.version;
+            let version = setup(flags).expect("valid").options.version;
             assert_eq!(version, Some(ProtocolVersion::V5));
-            let error = setup(&[flags, &["-V", "311"]].concat())
-                .err()
-                .expect("refused");
+            let error = setup(&[flags, &["-V", "311"]].concat()).expect_err("refused");
             assert_eq!(error.exit_code(), ExitCode::Usage);
         }
     }
@@ -415,7 +412,6 @@ mod tests {
             "5",
             "-d",
         ])
-        .ok()
         .expect("valid");
         assert_eq!(setup.publish.len(), 2);
         assert_eq!(
@@ -426,13 +422,12 @@ mod tests {
 
     #[test]
     fn a_will_needs_a_topic_without_wildcards() {
-        let error = setup(&["--will-topic", "a/#"]).err().expect("refused");
+        let error = setup(&["--will-topic", "a/#"]).expect_err("refused");
         assert!(
             error.to_string().contains("\"a/#\" as the topic of a will"),
             "{error}"
         );
         let options = setup(&["--will-topic", "a", "--will-payload", "-x"])
-            .ok()
             .expect("valid")
             .options;
         assert_eq!(options.will.expect("a will").payload, b"-x");

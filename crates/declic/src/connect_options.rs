@@ -1,5 +1,7 @@
 //! All that a CONNECT says, and where it goes.
 
+use std::fmt;
+
 use declic_mqtt::packet::{Connect, Properties, Property, Will};
 use declic_mqtt::{ProtocolVersion, QoS, TopicName};
 
@@ -30,6 +32,16 @@ pub struct OwnedWill {
     pub qos: QoS,
     pub retain: bool,
     pub properties: Vec<Property<'static>>,
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The password shall not end up in a log.
+        f.debug_struct("ConnectOptions")
+            .field("url", &self.url)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ConnectOptions {

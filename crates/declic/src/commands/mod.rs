@@ -18,7 +18,7 @@ use crate::printer::Printer;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Up(Box<up::Args>),
-    Board(board::Args),
+    Board(Box<board::Args>),
     Broker(broker::Args),
     Pub(Box<publish::Args>),
     Sub(Box<subscribe::Args>),

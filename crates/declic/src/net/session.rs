@@ -349,7 +349,10 @@ fn describe(event: &Event<'_>) -> String {
         Event::Message { publish, remaining } => format!(
             "received PUBLISH (QoS {}, {}, {} bytes)",
             publish.delivery.qos() as u8,
-            publish.topic.map_or("by alias", |topic| topic.as_str()),
+            publish
+                .topic
+                .map_or("", |topic| topic.as_str())
+                .escape_debug(),
             publish.payload.len() + remaining
         ),
         Event::MessageChunk { payload, remaining } => {

@@ -1,0 +1,169 @@
+//! `declic broker`.
+
+use crate::harness::{Process, TempDir, declic, run};
+
+/// Starts a broker; returns it with the port that it printed.
+fn start(flags: &[&str], directory: &TempDir) -> (Process, String) {
+    let mut command = declic(&[&["broker"], flags].concat());
+    command.env("DECLIC_STATE_DIR", directory.path());
+    let process = Process::start(command);
+    let line = process.line();
+    let (start, port) = line.rsplit_once(':').expect("a port");
+    assert!(start.starts_with("listening on mqtt://"), "{line}");
+    (process, port.to_owned())
+}
+
+fn publish(port: &str, flags: &[&str]) -> i32 {
+    let at = [
+        "pub",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+        "-t",
+        "a",
+        "-m",
+        "x",
+        "-q",
+        "1",
+    ];
+    run(declic(&[&at[..], flags].concat()), b"").code
+}
+
+#[test]
+fn it_prints_each_address_and_serves_there() {
+    let directory = TempDir::new();
+    let listen = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    let (process, port) = start(&listen, &directory);
+    let second = process.line();
+    assert!(
+        second.starts_with("listening on mqtt://127.0.0.1:"),
+        "{second}"
+    );
+    assert_eq!(publish(&port, &[]), 0);
+    let (_, port) = second.rsplit_once(':').expect("a port");
+    assert_eq!(publish(port, &["-V", "311"]), 0);
+}
+
+#[test]
+fn it_prints_json_where_that_is_asked_for() {
+    let process = Process::start(declic(&["broker", "--listen", "127.0.0.1:0", "--json"]));
+    let line = process.line();
+    let url = line.strip_prefix(r#"{"event":"listening","url":"mqtt://127.0.0.1:"#);
+    let port = url.and_then(|url| url.strip_suffix(r#""}"#)).expect("JSON");
+    assert!(port.parse::<u16>().is_ok(), "{line}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_in_good_order() {
+    let directory = TempDir::new();
+    for signal in ["-INT", "-TERM"] {
+        let (mut process, port) = start(&["--listen", "127.0.0.1:0"], &directory);
+        let at = ["sub", "-h", "127.0.0.1", "-p", &port, "-t", "a", "-d"];
+        let sub = Process::start(declic(&at));
+        sub.expect_diagnostic("Subscribed");
+        process.signal(signal);
+        assert_eq!(process.end(), (0, vec![]));
+        let note = sub.expect_diagnostic("note: ");
+        assert!(note.contains("server shutting down"), "{note}");
+    }
+}
+
+#[test]
+fn users_come_from_a_file() {
+    let directory = TempDir::new();
+    let users = directory.file("users", b"# people\nann:right\n");
+    let listen = ["--listen", "127.0.0.1:0", "--users", &users];
+    let (_process, port) = start(&listen, &directory);
+    assert_eq!(publish(&port, &["-u", "ann", "-P", "right"]), 0);
+    assert_eq!(publish(&port, &["-u", "ann", "-P", "wrong"]), 4);
+    assert_eq!(publish(&port, &[]), 4);
+}
+
+#[test]
+fn the_network_gets_a_password_that_is_kept() {
+    let directory = TempDir::new();
+    let state = directory.path().join("state");
+    let mut passwords = Vec::new();
+    for _ in 0..2 {
+        let mut command = declic(&["broker", "--lan", "--listen", "127.0.0.1:0"]);
+        command.env("DECLIC_STATE_DIR", &state);
+        let process = Process::start(command);
+        let line = process.line();
+        let (_, port) = line.rsplit_once(':').expect("a port");
+        let login = process.line();
+        let password = login
+            .strip_prefix("clients log in as user declic with password ")
+            .expect("a login");
+        assert!(password.len() >= 16, "{password}");
+        assert_eq!(publish(port, &["-u", "declic", "-P", password]), 0);
+        assert_eq!(publish(port, &["-u", "declic", "-P", "wrong"]), 4);
+        assert_eq!(publish(port, &[]), 4);
+        passwords.push(password.to_owned());
+    }
+    assert_eq!(passwords[0], passwords[1]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        for entry in std::fs::read_dir(&state).expect("a directory") {
+            let mode = entry
+                .expect("a file")
+                .metadata()
+                .expect("a file")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o077, 0, "only for the owner");
+        }
+    }
+}
+
+#[test]
+fn the_network_may_be_let_in_without_a_password() {
+    let directory = TempDir::new();
+    let flags = ["--lan", "--anonymous", "--listen", "127.0.0.1:0"];
+    let (_process, port) = start(&flags, &directory);
+    assert_eq!(publish(&port, &[]), 0);
+    let files = std::fs::read_dir(directory.path())
+        .expect("a directory")
+        .count();
+    assert_eq!(files, 0, "no password was made");
+}
+
+#[test]
+fn a_packet_above_the_limit_is_refused_with_the_reason() {
+    let directory = TempDir::new();
+    let flags = ["--listen", "127.0.0.1:0", "--max-packet-size", "1K"];
+    let (_process, port) = start(&flags, &directory);
+    let payload = "x".repeat(2000);
+    let at = [
+        "pub",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-t",
+        "a",
+        "-m",
+        &payload,
+    ];
+    let error = run(declic(&[&at[..], &["-V", "5"]].concat()), b"").error(1);
+    assert!(
+        error.starts_with("can't publish on a: the packet has 200"),
+        "{error}"
+    );
+    assert!(error.contains("1024 are possible"), "{error}");
+}
+
+#[test]
+fn it_tells_who_connects() {
+    let mut command = declic(&["broker", "--listen", "127.0.0.1:0", "-v"]);
+    command.env("NO_COLOR", "1");
+    let process = Process::start(command);
+    let line = process.line();
+    let (_, port) = line.rsplit_once(':').expect("a port");
+    assert_eq!(publish(port, &["-i", "somebody"]), 0);
+    let told = process.expect_diagnostic("client connected");
+    assert!(told.contains("client_id=somebody"), "{told}");
+    process.expect_diagnostic("client disconnected");
+}
