@@ -68,8 +68,8 @@ def test_status_tells_of_both_boards(up):
     up.send("press")
     up.expect("^subscriber light ON$")
     up.send("status")
-    up.expect("^status publisher .+")
-    up.expect("^status subscriber .+")
+    told = {up.expect("^status (publisher|subscriber) .+").group(1) for _ in range(2)}
+    assert told == {"publisher", "subscriber"}
 
 
 def test_commands_are_obeyed_in_order_so_quit_waits_for_the_answer_to_status(up):
