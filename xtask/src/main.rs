@@ -1,1 +1,65 @@
-fn main() {}
+//! What developers run: `cargo xtask firmware`.
+
+#[cfg(feature = "firmware")]
+mod firmware;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, error::Error};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    // This package's directory is right below the repository's.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .ok_or("the repository is not where it was")?;
+    match arguments.split_first() {
+        Some((verb, rest)) if verb == "firmware" => firmware(root, rest),
+        _ => {
+            eprintln!("{USAGE}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+#[cfg(feature = "firmware")]
+fn firmware(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    firmware::run(root, arguments)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds this program again with what makes images, and lets that do it: an ordinary build of the
+/// workspace does not pay for it.
+#[cfg(not(feature = "firmware"))]
+fn firmware(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    let status = std::process::Command::new(env!("CARGO"))
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "xtask",
+            "--features",
+            "firmware",
+        ])
+        .arg("--manifest-path")
+        .arg(root.join("Cargo.toml"))
+        .args(["--", "firmware"])
+        .args(arguments)
+        .status()?;
+    Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+firmware   build the firmware's images and measure them; --help tells more";
