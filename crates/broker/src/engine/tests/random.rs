@@ -1,17 +1,18 @@
 //! Random bytes, and random packets of several clients in random pieces: nothing panics, all
 //! counts stay right (the harness looks after each step), and the same input gives the same output.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use declic_mqtt::packet::{
-    Ack, Connect, Disconnect, Items, Packet, Properties, Property, Publish, RetainHandling,
-    Subscribe, Subscription, SubscriptionId, Unsubscribe, Will,
+    Ack, Connect, Delivery, Disconnect, FixedHeader, Items, Packet, PacketKind, Properties,
+    Property, Publish, RetainHandling, Subscribe, Subscription, SubscriptionId, Unsubscribe, Will,
 };
-use declic_mqtt::{QoS, ReasonCode, TopicFilter};
+use declic_mqtt::{ProtocolVersion, QoS, ReasonCode, TopicFilter};
 use proptest::prelude::*;
 
 use super::harness::*;
-use crate::engine::{Effect, Engine, Limits};
+use crate::engine::{ConnId, Effect, Engine, Limits};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -51,6 +52,12 @@ enum Step {
         id: u16,
         bad: bool,
     },
+    /// What the protocol asks the client for.
+    Answer {
+        conn: usize,
+        count: usize,
+        bad: bool,
+    },
     Disconnect {
         conn: usize,
         with_will: bool,
@@ -85,7 +92,7 @@ const TOPICS: &[&str] = &["a", "a/b", "a/b/c", "b", "$SYS/a", "$own", "will", "/
 fn step() -> impl Strategy<Value = Step> {
     let conn = 0..6_usize;
     prop_oneof![
-        2 => any::<bool>().prop_map(Step::Open),
+        1 => any::<bool>().prop_map(Step::Open),
         1 => conn.clone().prop_map(Step::Lose),
         4 => (conn.clone(), 0..4_u8, any::<bool>(), 0..3_u8, any::<bool>(), 1..4_u16).prop_map(
             |(conn, client, clean, expiry, will, window)| Step::Connect {
@@ -97,11 +104,13 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => (conn.clone(), 0..FILTERS.len())
             .prop_map(|(conn, filter)| Step::Unsubscribe { conn, filter }),
-        8 => (conn.clone(), 0..TOPICS.len(), 0..3_u8, any::<u8>(), 1..5_u16, 0..600_usize, 0..3_u8)
+        20 => (conn.clone(), 0..TOPICS.len(), 0..3_u8, any::<u8>(), 1..5_u16, 0..600_usize, 0..3_u8)
             .prop_map(|(conn, topic, qos, flags, id, len, expiry)| Step::Publish {
                 conn, topic, qos, flags, id, len, expiry,
             }),
-        6 => (conn.clone(), 0..4_u8, 1..6_u16, prop::bool::weighted(0.1))
+        8 => (conn.clone(), 1..6_usize, prop::bool::weighted(0.05))
+            .prop_map(|(conn, count, bad)| Step::Answer { conn, count, bad }),
+        1 => (conn.clone(), 0..4_u8, 1..6_u16, prop::bool::weighted(0.1))
             .prop_map(|(conn, kind, id, bad)| Step::Ack { conn, kind, id, bad }),
         1 => (conn.clone(), any::<bool>())
             .prop_map(|(conn, with_will)| Step::Disconnect { conn, with_will }),
@@ -109,7 +118,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (conn.clone(), prop::collection::vec(any::<u8>(), 0..40))
             .prop_map(|(conn, bytes)| Step::Garbage { conn, bytes }),
         1 => (conn, any::<bool>()).prop_map(|(conn, blocked)| Step::Block { conn, blocked }),
-        1 => any::<u16>().prop_map(Step::Advance),
+        1 => prop_oneof![8 => 0..30_u16, 1 => 0..1_000_u16].prop_map(Step::Advance),
     ]
 }
 
@@ -142,10 +151,34 @@ fn run(steps: &[Step], piece: usize, write_size: usize, authenticate: bool) -> S
     }
     let mut world = World::with_engine(engine);
     world.write_size = write_size;
-    let mut conns = Vec::new();
+    let mut conns: Vec<Link> = Vec::new();
     let mut log = String::new();
-    for step in steps {
-        take(&mut world, &mut conns, step, piece);
+    // Three clients to begin with, so that little is lost on nobody.
+    let beginning = (0..3_u8).flat_map(|client| {
+        let subscribe = |filter| Step::Subscribe {
+            conn: 0,
+            filter,
+            qos: client,
+            options: 0,
+            id: u32::from(client),
+        };
+        [
+            Step::Open(client > 0),
+            Step::Connect {
+                conn: 0,
+                client,
+                clean: false,
+                expiry: client,
+                will: true,
+                window: 3,
+            },
+            subscribe(usize::from(client)),
+            subscribe(5),
+            subscribe(6),
+        ]
+    });
+    for step in beginning.chain(steps.iter().cloned()) {
+        take(&mut world, &mut conns, &step, piece);
         while let Some(at) = world
             .effects
             .iter()
@@ -171,9 +204,12 @@ fn run(steps: &[Step], piece: usize, write_size: usize, authenticate: bool) -> S
         assert!(stats.subscriptions <= limits.sessions * limits.subscriptions);
         log += &format!("{step:?} {:?}\n", world.effects);
         world.effects.clear();
-        for (conn, _) in &conns {
-            log += &format!("{:?} {:x?}\n", world.closed(*conn), world.received(*conn));
+        for link in &mut conns {
+            let received = world.received(link.conn);
+            log += &format!("{:?} {received:x?}\n", world.closed(link.conn));
+            link.owe(&received);
         }
+        conns.retain(|link| world.closed(link.conn).is_none());
     }
     // When all clients and sessions are gone, only retained messages are left.
     world.engine.shutdown(world.now);
@@ -188,12 +224,56 @@ fn run(steps: &[Step], piece: usize, write_size: usize, authenticate: bool) -> S
     log
 }
 
-fn take(
-    world: &mut World,
-    conns: &mut Vec<(crate::engine::ConnId, declic_mqtt::ProtocolVersion)>,
-    step: &Step,
-    piece: usize,
-) {
+/// A client's end of a connection.
+struct Link {
+    conn: ConnId,
+    version: ProtocolVersion,
+    connected: bool,
+    /// Acknowledgements that the protocol asks for.
+    owed: VecDeque<(PacketKind, u16)>,
+}
+
+impl Link {
+    fn owe(&mut self, mut bytes: &[u8]) {
+        // The last packet of a closed connection may be cut.
+        while let Ok(Some(header)) = FixedHeader::decode(bytes)
+            && let Some((packet, rest)) = bytes.split_at_checked(header.packet_len())
+        {
+            bytes = rest;
+            let body = &packet[header.len()..];
+            let packet = Packet::decode(self.version, header, body).expect("a valid packet");
+            self.owed.extend(match packet {
+                Packet::Publish(one) => match one.delivery {
+                    Delivery::AtMostOnce => None,
+                    Delivery::AtLeastOnce(id) => Some((PacketKind::PubAck, id.get())),
+                    Delivery::ExactlyOnce(id) => Some((PacketKind::PubRec, id.get())),
+                },
+                Packet::PubRec(ack) => Some((PacketKind::PubRel, ack.packet_id.get())),
+                Packet::PubRel(ack) => Some((PacketKind::PubComp, ack.packet_id.get())),
+                _ => None,
+            });
+        }
+    }
+}
+
+fn open(world: &mut World, conns: &mut Vec<Link>, v5: bool) {
+    if world.engine.stats().connections < 8 {
+        let version = if v5 { V5 } else { V3_1_1 };
+        let conn = world.open(version);
+        let (connected, owed) = (false, VecDeque::new());
+        conns.insert(
+            0,
+            Link {
+                conn,
+                version,
+                connected,
+                owed,
+            },
+        );
+    }
+}
+
+fn take(world: &mut World, conns: &mut Vec<Link>, step: &Step, piece: usize) {
     let index = match step {
         Step::Open(_) | Step::Advance(_) => 0,
         Step::Lose(conn)
@@ -203,26 +283,33 @@ fn take(
         | Step::Unsubscribe { conn, .. }
         | Step::Publish { conn, .. }
         | Step::Ack { conn, .. }
+        | Step::Answer { conn, .. }
         | Step::Disconnect { conn, .. }
         | Step::Garbage { conn, .. }
         | Step::Block { conn, .. } => *conn,
     };
     match step {
-        Step::Open(v5) => {
-            if world.engine.stats().connections < 8 && conns.len() < 40 {
-                let version = if *v5 { V5 } else { V3_1_1 };
-                conns.insert(0, (world.open(version), version));
-            }
-            return;
-        }
+        Step::Open(v5) => return open(world, conns, *v5),
         Step::Advance(seconds) => {
-            return world.advance(Duration::from_secs(u64::from(*seconds) / 64));
+            return world.advance(Duration::from_secs(u64::from(*seconds)));
         }
         _ => {}
     }
-    let Some(&(conn, version)) = conns.get(index) else {
+    let index = index % conns.len().max(1);
+    // A second CONNECT is tried, but rarely: a new client comes instead.
+    let again = conns.get(index).is_some_and(|link| link.connected);
+    let index = match step {
+        Step::Connect { client, window, .. } if again && *window < 3 => {
+            open(world, conns, *client > 0);
+            0
+        }
+        _ => index,
+    };
+    let Some(link) = conns.get_mut(index) else {
         return;
     };
+    link.connected |= matches!(step, Step::Connect { .. });
+    let (conn, version) = (link.conn, link.version);
     let mut send = |packet: Packet<'_>| {
         for part in encode(version, &[packet]).chunks(piece) {
             world.send_bytes(conn, part);
@@ -308,11 +395,11 @@ fn take(
                 properties.push(Property::MessageExpiryInterval(u32::from(*expiry) * 30));
             }
             if flags & 16 != 0 {
-                let alias = u16::from(flags >> 5) % 4 + 1;
+                let alias = 1 + u16::from(flags & 192 == 192);
                 properties.push(Property::TopicAlias(alias.try_into().expect("not 0")));
             }
             properties.push(Property::UserProperty(("a", "b")));
-            let nameless = version == V5 && flags & 48 == 48;
+            let nameless = version == V5 && flags & 63 == 63;
             let publish = publish(TOPICS[*name], &payload, qos, *number);
             send(Packet::Publish(Publish {
                 dup: flags & 1 != 0 && qos != QoS::AtMostOnce,
@@ -352,7 +439,25 @@ fn take(
         Step::Ping(_) => send(Packet::PingReq),
         Step::Garbage { bytes, .. } => world.send_bytes(conn, bytes),
         Step::Block { blocked, .. } => world.block(conn, *blocked),
-        Step::Lose(_) => world.lose(conn),
+        Step::Answer { count, bad, .. } => {
+            for _ in 0..*count {
+                let Some((kind, number)) = link.owed.pop_front() else {
+                    break;
+                };
+                let refused = ack(number, ReasonCode::NotAuthorized);
+                let ack = if *bad { refused } else { Ack::new(id(number)) };
+                send(match kind {
+                    PacketKind::PubAck => Packet::PubAck(ack),
+                    PacketKind::PubRec => Packet::PubRec(ack),
+                    PacketKind::PubRel => Packet::PubRel(Ack::new(id(number))),
+                    _ => Packet::PubComp(Ack::new(id(number))),
+                });
+            }
+        }
+        Step::Lose(_) => {
+            world.lose(conn);
+            conns.remove(index);
+        }
         Step::Open(_) | Step::Advance(_) => {}
     }
 }
@@ -360,7 +465,7 @@ fn take(
 proptest! {
     #[test]
     fn random_packets_never_break_the_engine_and_give_the_same_output_twice(
-        steps in prop::collection::vec(step(), 1..150),
+        steps in prop::collection::vec(step(), 1..250),
         piece in 1..200_usize,
         write_size in prop_oneof![1..50_usize, Just(4_096)],
         authenticate in prop::bool::weighted(0.2),
