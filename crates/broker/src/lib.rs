@@ -57,6 +57,7 @@
 //! - A client that reads slowly has a queue of its own; nobody else waits. When the queue is full,
 //!   new messages for that client are dropped, whatever their QoS (as Mosquitto does). Retained
 //!   messages for a new subscription are not: they are looked for as the queue empties.
+//! - The queues of all clients together have a bound too; it acts in the same way.
 //! - A client that is not connected gets no messages of QoS 0; those of QoS 1 and 2 wait for it.
 //! - When all messages together take three quarters of [`Limits::message_bytes`], publishers are
 //!   read from less often; when they take all of it, messages are refused where the protocol

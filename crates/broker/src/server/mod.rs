@@ -355,7 +355,11 @@ impl Broker {
             self.engine.handle_closed(conn, now);
             return;
         };
-        debug!(peer = %socket.peer, %reason, "connection closed");
+        let peer = socket.peer;
+        match reason {
+            CloseReason::Refused(reason) => info!(%peer, %reason, "client refused"),
+            reason => debug!(%peer, %reason, "connection closed"),
+        }
         let flushed = flush(socket, &mut self.engine, buffer, now);
         if !matches!(flushed, Ok(Flushed::All)) || socket.linger().is_err() {
             return self.close(conn, now);

@@ -360,3 +360,61 @@ fn more_sessions_than_allowed_are_refused() {
     let (_, present) = world.connect(&lasting(V5, "a"));
     assert!(present);
 }
+
+/// v3.1.1 [MQTT-3.14.4-1], [MQTT-3.14.4-2]; v5 [MQTT-3.14.4-1], [MQTT-3.14.4-2]
+#[test]
+fn nothing_behind_a_goodbye_is_looked_at() {
+    for version in BOTH {
+        let mut world = World::new();
+        let watcher = world.client(version, "watcher");
+        world.subscribe(watcher, "t", AtMostOnce);
+        let conn = world.client(version, "a");
+        let goodbye = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+        world.send(
+            conn,
+            &[
+                Packet::Disconnect(goodbye),
+                message("t", "x", AtLeastOnce, 1),
+                Packet::PingReq,
+            ],
+        );
+        world.expect_nothing(conn);
+        world.expect_nothing(watcher);
+        assert_eq!(
+            world.closed(conn),
+            Some(CloseReason::Disconnected(goodbye.reason))
+        );
+    }
+}
+
+/// v3.1.1 [MQTT-3.1.3-1], [MQTT-3.1.3-10], [MQTT-3.1.3-11]; v5 [MQTT-3.1.3-1], [MQTT-3.1.3-11],
+/// [MQTT-3.1.3-12]
+#[test]
+fn a_connect_with_everything_is_understood_in_any_pieces() {
+    for version in BOTH {
+        for piece in [1, 2, 3, 1_000] {
+            let mut world = World::new();
+            let watcher = world.client(version, "watcher");
+            world.subscribe(watcher, "will/\u{e4}", AtMostOnce);
+            let conn = world.open(version);
+            let connect = Connect {
+                user_name: Some("\u{fc}ser"),
+                password: Some(b"secret"),
+                will: Some(declic_mqtt::packet::Will {
+                    topic: topic("will/\u{e4}"),
+                    payload: b"gone",
+                    qos: ExactlyOnce,
+                    retain: false,
+                    properties: Properties::EMPTY,
+                }),
+                ..Connect::new(version, "me")
+            };
+            for part in encode(version, &[Packet::Connect(connect)]).chunks(piece) {
+                world.send_bytes(conn, part);
+            }
+            assert_eq!(world.engine.stats().accepted, 2);
+            world.lose(conn);
+            assert_eq!(world.messages(watcher), ["will/\u{e4} gone"]);
+        }
+    }
+}
