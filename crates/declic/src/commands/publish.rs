@@ -21,7 +21,7 @@ use crate::stdin::{Input, Stdin};
 
 /// Publish messages to a topic
 ///
-/// The flags are those of mosquitto_pub. With QoS 1 and 2 the command ends when the broker has
+/// The flags are those of mosquitto_pub, without TLS, proxies and Unix sockets. With QoS 1 and 2 the command ends when the broker has
 /// acknowledged everything; a message that it refuses is an error.
 #[derive(Debug, clap::Args)]
 #[command(

@@ -20,7 +20,7 @@ use crate::property_args::keep;
 
 /// Subscribe to topics and print the messages
 ///
-/// The flags are those of mosquitto_sub. A lost connection is made again, with growing pauses;
+/// The flags are those of mosquitto_sub, without TLS, proxies and Unix sockets. A lost connection is made again, with growing pauses;
 /// Ctrl-C ends the command in good order. Messages of any size are printed as they come.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true, disable_version_flag = true, after_long_help = EXAMPLES)]
@@ -89,15 +89,16 @@ pub struct Args {
 
     /// Print each message by a format
     ///
-    /// %t topic, %p payload, %x and %X payload in hexadecimal digits, %l its length, %q QoS,
-    /// %r retained, %m packet identifier, %j everything as JSON, %I date and time, %U seconds since
-    /// 1970, %% a percent sign.
-    /// Properties: %A topic alias, %C content type, %D correlation data, %E expiry, %F format
-    /// indicator, %P user properties, %R response topic, %S subscription identifier.
-    /// Behind the % may stand 0 (fill with zeros), - (align left), a width, and a dot with the
-    /// longest width: %-10.10t.
-    /// @Y @m @d @H @M @S @F @T @s @N @z @Z are parts of the time as in date(1), @@ an at sign.
-    /// All times are UTC. \n \t \r \e \a \v \0 \\ as usual.
+    /// %t topic, %p payload, %x and %X payload in hexadecimal digits, %l its length,
+    /// %q QoS, %r retained, %m packet identifier, %j everything as JSON,
+    /// %I date and time, %U seconds since 1970, %% a percent sign.
+    /// Properties: %A topic alias, %C content type, %D correlation data, %E expiry,
+    /// %F format indicator, %P user properties, %R response topic,
+    /// %S subscription identifier.
+    /// Behind the % may stand 0 (fill with zeros), - (align left), a width, and a dot
+    /// with the longest width: %-10.10t.
+    /// @Y @m @d @H @M @S @F @T @s @N @z @Z are parts of the time as in date(1),
+    /// @@ an at sign. All times are UTC. \n \t \r \e \a \v \0 \\ as usual.
     #[arg(short = 'F', long, verbatim_doc_comment, conflicts_with = "verbose",
         allow_hyphen_values = true, help_heading = OUTPUT)]
     format: Option<String>,
