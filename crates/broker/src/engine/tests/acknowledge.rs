@@ -1,13 +1,13 @@
 //! QoS 1 and 2, both ways.
 
 use declic_mqtt::ReasonCode;
-use declic_mqtt::packet::{Disconnect, Packet};
+use declic_mqtt::packet::{Disconnect, Packet, Properties, Property, Publish};
 
 use super::harness::*;
 use crate::engine::CloseReason;
 
-/// v3.1.1 [MQTT-3.3.4-1], [MQTT-2.3.1-6], [MQTT-4.3.2-2], [MQTT-4.6.0-2]; v5 [MQTT-3.3.4-1],
-/// [MQTT-2.2.1-5], [MQTT-4.3.2-4], [MQTT-4.6.0-2], [MQTT-3.4.2-1], [MQTT-3.5.2-1]
+/// v3.1.1 [MQTT-3.3.4-1], [MQTT-2.3.1-6], [MQTT-4.3.2-2], [MQTT-4.6.0-2], [MQTT-4.6.0-3]; v5 [MQTT-3.3.4-1],
+/// [MQTT-2.2.1-5], [MQTT-4.3.2-4], [MQTT-4.6.0-2], [MQTT-4.6.0-3], [MQTT-3.4.2-1], [MQTT-3.5.2-1]
 #[test]
 fn publishes_are_acknowledged_by_their_qos_and_in_order() {
     for version in BOTH {
@@ -237,5 +237,46 @@ fn a_refused_delivery_is_not_tried_again() {
     world.lose(conn);
     let (conn, _) = world.connect(&lasting(V5, "s"));
     world.expect_nothing(conn);
+    assert_eq!(world.engine.stats().messages, 0);
+}
+
+/// v5 [MQTT-4.3.3-9]
+#[test]
+fn a_refused_message_of_qos_2_leaves_its_identifier_free() {
+    let mut world = World::new();
+    let subscriber = world.client(V5, "s");
+    world.subscribe(subscriber, "t", AtMostOnce);
+    let conn = world.client(V5, "p");
+    world.send(conn, &[message("$SYS/x", "x", ExactlyOnce, 1)]);
+    world.expect(conn, &[Packet::PubRec(ack(1, ReasonCode::NotAuthorized))]);
+    world.send(conn, &[message("t", "y", ExactlyOnce, 1)]);
+    world.expect(conn, &[pubrec(1)]);
+    assert_eq!(world.messages(subscriber), ["t y"]);
+}
+
+/// v5 [MQTT-4.3.3-7], [MQTT-4.3.3-13]
+#[test]
+fn a_message_that_was_sent_does_not_expire_any_more() {
+    let mut world = World::new();
+    let (conn, _) = world.connect(&lasting(V5, "s"));
+    world.subscribe(conn, "t", ExactlyOnce);
+    let publisher = world.client(V5, "p");
+    let properties = [Property::MessageExpiryInterval(5)];
+    world.send(
+        publisher,
+        &[Packet::Publish(Publish {
+            properties: Properties::new(&properties),
+            ..publish("t", "x", ExactlyOnce, 1)
+        })],
+    );
+    world.received(conn);
+    world.lose(conn);
+    world.advance(seconds(10));
+    let (conn, _) = world.connect(&lasting(V5, "s"));
+    assert_eq!(world.messages(conn), ["t x"]);
+    world.send(conn, &[pubrec(1)]);
+    world.advance(seconds(10));
+    world.expect(conn, &[pubrel(1)]);
+    world.send(conn, &[pubcomp(1)]);
     assert_eq!(world.engine.stats().messages, 0);
 }

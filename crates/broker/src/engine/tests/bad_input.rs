@@ -237,7 +237,9 @@ fn subscriptions_to_nothing_and_with_reserved_bits() {
     ends_the_connection(V5, b"\x82\x07\0\x01\0\0\x01t\x40", MALFORMED);
 }
 
-/// v3.1.1 [MQTT-3.1.4-1], [MQTT-3.1.2-3]; v5 [MQTT-3.1.4-1], [MQTT-3.1.2-3], [MQTT-3.1.2-12]
+/// v3.1.1 [MQTT-3.1.4-1], [MQTT-3.1.2-1], [MQTT-3.1.2-3], [MQTT-3.1.2-13] to [MQTT-3.1.2-15],
+/// [MQTT-3.1.2-22]; v5 [MQTT-3.1.4-1], [MQTT-3.1.2-1], [MQTT-3.1.2-3], [MQTT-3.1.2-11] to
+/// [MQTT-3.1.2-13], [MQTT-3.1.2-17]
 #[test]
 fn a_malformed_connect_is_answered_only_in_5_0() {
     for (bytes, expected) in [
@@ -249,6 +251,19 @@ fn a_malformed_connect_is_answered_only_in_5_0() {
         ),
         // A will of QoS 3.
         (b"\x10\x0e\0\x04MQTT\x04\x1e\0\0\0\x02me", b""),
+        // The QoS and the retain flag of a will that is not there.
+        (b"\x10\x0e\0\x04MQTT\x04\x0a\0\0\0\x02me", b""),
+        (b"\x10\x0e\0\x04MQTT\x04\x22\0\0\0\x02me", b""),
+        (
+            b"\x10\x0f\0\x04MQTT\x05\x22\0\0\0\0\x02me",
+            b"\x20\x03\0\x81\0",
+        ),
+        // A password without a user, which 5.0 allows; and a user name that is missing.
+        (b"\x10\x11\0\x04MQTT\x04\x42\0\0\0\x02me\0\x01x", b""),
+        (
+            b"\x10\x0f\0\x04MQTT\x05\x82\0\0\0\0\x02me",
+            b"\x20\x03\0\x81\0",
+        ),
         // Another protocol.
         (b"\x10\x0e\0\x04MQTX\x04\x02\0\0\0\x02me", b""),
         // An identifier that overruns the packet.

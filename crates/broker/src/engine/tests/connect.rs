@@ -136,7 +136,7 @@ fn a_client_with_keep_alive_0_may_be_silent_for_ever() {
     }
 }
 
-/// v3.1.1 [MQTT-3.1.2-24]; v5 [MQTT-3.1.2-22]
+/// v3.1.1 [MQTT-3.1.2-24], [MQTT-3.12.4-1]; v5 [MQTT-3.1.2-22], [MQTT-3.12.4-1]
 #[test]
 fn a_client_silent_for_one_and_a_half_keep_alives_is_closed() {
     for version in BOTH {

@@ -42,7 +42,7 @@ fn a_lasting_session_keeps_subscriptions_and_queues_messages() {
     }
 }
 
-/// v3.1.1 [MQTT-3.1.2-6], [MQTT-3.2.2-1]; v5 [MQTT-3.1.2-4]
+/// v3.1.1 [MQTT-3.1.2-6], [MQTT-3.1.4-3], [MQTT-3.2.2-1]; v5 [MQTT-3.1.2-4], [MQTT-3.1.4-4]
 #[test]
 fn a_clean_start_forgets_the_session() {
     for version in BOTH {

@@ -128,3 +128,30 @@ fn malformed_shared_filters_end_the_connection() {
     world.send_bytes(conn, &bytes);
     assert!(world.closed(conn).is_some());
 }
+
+/// v5 [MQTT-4.8.2-3], [MQTT-4.8.2-4], [MQTT-4.8.2-5]
+#[test]
+fn a_shared_delivery_that_was_begun_is_completed_with_the_same_member() {
+    let mut world = World::new();
+    let (first, _) = world.connect(&lasting(V5, "1"));
+    world.subscribe(first, "$share/g/t", ExactlyOnce);
+    let conn = world.client(V5, "p");
+    world.send(conn, &[message("t", "x", ExactlyOnce, 1)]);
+    world.expect(first, &[message("t", "x", ExactlyOnce, 1)]);
+    let second = world.client(V5, "2");
+    world.subscribe(second, "$share/g/t", AtMostOnce);
+    world.lose(first);
+    world.expect_nothing(second);
+    let (first, _) = world.connect(&lasting(V5, "1"));
+    world.expect(first, &[again("t", "x", ExactlyOnce, 1)]);
+    // Each member has the QoS it was granted.
+    world.send(
+        conn,
+        &[
+            message("t", "y", ExactlyOnce, 2),
+            message("t", "z", ExactlyOnce, 3),
+        ],
+    );
+    let shares = [world.messages(first).len(), world.messages(second).len()];
+    assert_eq!(shares, [1, 1]);
+}

@@ -8,7 +8,7 @@ use declic_mqtt::{ReasonCode, TopicFilter};
 use super::harness::*;
 use crate::engine::Limits;
 
-/// v3.1.1 [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-4], [MQTT-3.8.4-6], [MQTT-3.9.3-1],
+/// v3.1.1 [MQTT-2.3.1-7], [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-4], [MQTT-3.8.4-6], [MQTT-3.9.3-1],
 /// [MQTT-3.9.3-2]; v5 [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-5] to [MQTT-3.8.4-7],
 /// [MQTT-3.9.3-1], [MQTT-3.9.3-2], [MQTT-2.2.1-6]
 #[test]
