@@ -246,20 +246,22 @@ impl Engine {
     fn retain(&mut self, message: &MessageRef, qos: QoS) -> bool {
         let content = self.messages.get(message);
         let (topic, size) = (content.topic(), content.bytes().len());
-        let replaced = self.retained.remove(topic);
-        if let Some(old) = &replaced {
-            self.retained.bytes -= self.messages.get(&old.message).bytes().len();
-        }
-        let content = self.messages.get(message);
-        let kept = if content.payload().is_empty() {
-            // `[MQTT-3.3.1-10]`, in 5.0 `[MQTT-3.3.1-6]`
-            true
-        } else if self.retained.len() >= self.limits.retained_messages
-            || self.retained.bytes + size > self.limits.retained_bytes
+        let old = self.retained.get(topic);
+        let old_size = old.map(|old| self.messages.get(&old.message).bytes().len());
+        let others = self.retained.len() - usize::from(old_size.is_some());
+        let other_bytes = self.retained.bytes - old_size.unwrap_or(0);
+        // `[MQTT-3.3.1-10]`, in 5.0 `[MQTT-3.3.1-6]`
+        let forget = content.payload().is_empty();
+        if !forget
+            && (others >= self.limits.retained_messages
+                || other_bytes + size > self.limits.retained_bytes)
         {
             self.stats.dropped_retained += 1;
-            false
-        } else {
+            return false;
+        }
+        let replaced = self.retained.remove(topic);
+        self.retained.bytes = other_bytes;
+        if !forget {
             let timer = content
                 .expires()
                 .map(|at| self.timers.set(at, Timer::Retained(message.slot())));
@@ -271,15 +273,14 @@ impl Engine {
             self.retained.bytes += size;
             self.retained
                 .insert(self.messages.get(message).topic(), kept);
-            true
-        };
+        }
         if let Some(old) = replaced {
             if let Some(timer) = old.timer {
                 self.timers.cancel(timer);
             }
             self.messages.release(old.message);
         }
-        kept
+        true
     }
 
     /// The lifetime of the retained message in a slot is over.

@@ -282,3 +282,23 @@ fn retained_messages_are_limited_in_number_and_bytes() {
         assert_eq!(world.engine.stats().dropped_retained, 2);
     }
 }
+
+#[test]
+fn a_retained_message_that_finds_no_room_leaves_the_old_one() {
+    let limits = Limits {
+        retained_bytes: 10,
+        ..Limits::default()
+    };
+    let mut world = World::with_limits(limits);
+    let conn = world.client(V5, "p");
+    world.send(
+        conn,
+        &[
+            retained("t", "old", AtMostOnce, 1),
+            retained("t", "much too long", AtLeastOnce, 1),
+        ],
+    );
+    world.expect(conn, &[Packet::PubAck(ack(1, ReasonCode::QuotaExceeded))]);
+    world.subscribe(conn, "t", AtMostOnce);
+    assert_eq!(world.messages(conn), ["t old"]);
+}
