@@ -1,0 +1,237 @@
+//! The one task that owns the board: it waits for whichever comes first of console, network and
+//! time, lets the board deal with it, and does what the board asks for.
+//!
+//! No borrow of the board lives across an `.await`, so nothing here ever holds up a press.
+
+use core::pin::pin;
+
+use declic_board::{Board, Effect, Notice, Settings};
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either, select};
+use embassy_net::tcp::TcpSocket;
+use embassy_net::{Ipv4Address, Stack};
+use embassy_time::{Duration, Timer, with_timeout};
+use heapless::{String, Vec};
+
+use crate::hal::{machine, time_driver, uart};
+use crate::storage::Store;
+use crate::{clock, net, restart, say, wake};
+
+/// The board and all that its task works with.
+pub struct Owner {
+    pub board: Board<'static>,
+    /// The settings as they are typed; the board uses those it was made with.
+    pub settings: Settings,
+    /// What the settings are when nothing is stored.
+    pub defaults: Settings,
+    pub store: Option<Store>,
+    pub stack: Stack<'static>,
+    pub address: Option<Ipv4Address>,
+    pub line: Vec<u8, 160>,
+    /// What the board asked for and was not done yet.
+    pub open: bool,
+    pub close: bool,
+    pub ending: Option<Ending>,
+    pub stopped: bool,
+    pub published: bool,
+}
+
+/// What follows when the board has stopped.
+#[derive(Clone, Copy)]
+pub enum Ending {
+    Restart,
+    PowerOff,
+}
+
+/// The socket's buffers.
+pub struct Buffers {
+    pub receive: [u8; 1536],
+    pub send: [u8; 1536],
+}
+
+#[embassy_executor::task]
+pub async fn run(owner: &'static mut Owner, buffers: &'static mut Buffers) -> ! {
+    let mut socket = TcpSocket::new(owner.stack, &mut buffers.receive, &mut buffers.send);
+    loop {
+        owner.closed().await;
+        if owner.opening(&mut socket).await {
+            owner.opened(&mut socket).await;
+        }
+        owner.closing(&mut socket).await;
+    }
+}
+
+impl Owner {
+    /// Stops the board, and then the machine.
+    pub fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        self.board.shut_down(clock::now());
+    }
+
+    /// There is no connection: until the board wants one.
+    async fn closed(&mut self) {
+        loop {
+            self.turn();
+            match self.ending.filter(|_| self.stopped) {
+                Some(Ending::Restart) => restart::restart(),
+                Some(Ending::PowerOff) => machine::power_off(),
+                None => {}
+            }
+            self.close = false;
+            if core::mem::take(&mut self.open) {
+                return;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// The connection is being opened. Returns whether it is.
+    async fn opening(&mut self, socket: &mut TcpSocket<'static>) -> bool {
+        let host = String::<64>::try_from(self.board.settings().broker().unwrap_or_default());
+        let (host, port) = (host.unwrap_or_default(), self.board.settings().port());
+        let mut connect = pin!(net::connect(self.stack, socket, &host, port));
+        loop {
+            match select(connect.as_mut(), self.wait()).await {
+                Either::First(Ok(())) => {
+                    self.board.handle_connected(clock::now());
+                    return true;
+                }
+                Either::First(Err(why)) => {
+                    say!("{host}:{port}: {why}");
+                    self.board.handle_connect_failed(clock::now());
+                    return false;
+                }
+                Either::Second(()) => self.turn(),
+            }
+            if core::mem::take(&mut self.close) {
+                return false;
+            }
+        }
+    }
+
+    /// The connection is open: until one of the two sides ends it.
+    async fn opened(&mut self, socket: &mut TcpSocket<'static>) {
+        loop {
+            let lost = self.read(socket).is_err();
+            if lost {
+                self.board.handle_closed(clock::now());
+            }
+            self.turn();
+            if !lost {
+                self.write(socket);
+            }
+            if lost || core::mem::take(&mut self.close) {
+                return;
+            }
+            let reading = !self.board.rx_space().is_empty();
+            let writing = !self.board.transmit().is_empty();
+            select(net::ready(socket, reading, writing), self.wait()).await;
+        }
+    }
+
+    /// What was written goes out, but not for long.
+    async fn closing(&mut self, socket: &mut TcpSocket<'static>) {
+        {
+            let mut finish = pin!(with_timeout(Duration::from_secs(1), net::finish(socket)));
+            while let Either::Second(()) = select(finish.as_mut(), self.wait()).await {
+                self.turn();
+            }
+        }
+        socket.abort();
+    }
+
+    /// Until something happened, or the board wants to be called.
+    async fn wait(&self) {
+        let latest = embassy_time::Instant::now() + Duration::from_secs(10);
+        let until = self.board.poll_timeout().map_or(latest, clock::timer);
+        select(wake::wait(), Timer::at(until.min(latest))).await;
+    }
+
+    /// Feeds all input that is ready, then does what the board asks for.
+    fn turn(&mut self) {
+        let mut typed = [0; 32];
+        loop {
+            let len = uart::read(&mut typed);
+            if len == 0 {
+                break;
+            }
+            self.typed(&typed[..len]);
+        }
+        let address = net::address(self.stack);
+        if address != self.address {
+            // Another address ends every connection that there was.
+            self.board.handle_link(false, clock::now());
+            self.address = address;
+            match address {
+                Some(address) => {
+                    say!("address {address}, {} ms after the start", uptime_ms());
+                    self.board.handle_link(true, clock::now());
+                }
+                None => say!("no address"),
+            }
+        }
+        self.board.handle_timeout(clock::now());
+        self.obey();
+    }
+
+    fn obey(&mut self) {
+        while let Some(effect) = self.board.poll_effect() {
+            match effect {
+                Effect::SetLed(on) => say!("led {}", if on { "ON" } else { "OFF" }),
+                Effect::OpenTransport => self.open = true,
+                Effect::CloseTransport => {
+                    self.close = true;
+                    self.open = false;
+                }
+                Effect::Notice(notice) => {
+                    say!("{notice}");
+                    self.stopped |= notice == Notice::Stopped;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes what the socket has. An error says that the connection is over.
+    fn read(&mut self, socket: &mut TcpSocket<'_>) -> Result<(), ()> {
+        loop {
+            let space = self.board.rx_space();
+            if space.is_empty() {
+                return Ok(());
+            }
+            match poll_once(socket.read(space)) {
+                core::task::Poll::Pending => return Ok(()),
+                core::task::Poll::Ready(Ok(0) | Err(_)) => return Err(()),
+                core::task::Poll::Ready(Ok(len)) => {
+                    self.board.received(len, clock::now());
+                    self.obey();
+                }
+            }
+        }
+    }
+
+    /// Gives the socket what it takes. An end of the connection is seen when reading.
+    fn write(&mut self, socket: &mut TcpSocket<'_>) {
+        loop {
+            let bytes = self.board.transmit();
+            if bytes.is_empty() {
+                return;
+            }
+            match poll_once(socket.write(bytes)) {
+                core::task::Poll::Ready(Ok(len)) => {
+                    self.board.transmitted(len, clock::now());
+                    if self.board.is_connected() && !self.published {
+                        self.published = true;
+                        say!("first publish {} ms after the start", uptime_ms());
+                    }
+                    self.obey();
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+fn uptime_ms() -> u128 {
+    time_driver::uptime().as_millis()
+}

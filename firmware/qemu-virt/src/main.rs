@@ -1,0 +1,158 @@
+//! Déclic in QEMU's riscv32 machine `virt`: the wiring between virtual hardware and
+//! [`declic_board::Board`].
+#![no_std]
+#![no_main]
+
+mod board_task;
+mod clock;
+mod commands;
+mod console;
+mod hal;
+mod net;
+mod restart;
+mod storage;
+mod wake;
+
+use declic_board::{Board, BoardId, Settings, Storage};
+use embassy_executor::Spawner;
+use embassy_net::StackResources;
+use heapless::Vec;
+use static_cell::StaticCell;
+
+use crate::board_task::{Buffers, Owner};
+use crate::hal::flash::Flash;
+use crate::hal::net_device::NetDevice;
+use crate::hal::time_driver::{self, Start};
+use crate::hal::virtio::Devices;
+use crate::hal::{fw_cfg, interrupts, uart};
+use crate::restart::Reason;
+use crate::storage::Store;
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    time_driver::start(clock_start());
+    uart::open();
+    interrupts::enable();
+    say!("Déclic {} on QEMU", env!("CARGO_PKG_VERSION"));
+    say!("last restart: {}", Reason::take());
+
+    // SAFETY: this is the only place.
+    let devices = unsafe { Devices::find() };
+    let net = devices.net;
+    let Some(device) =
+        net.and_then(|(transport, registers)| NetDevice::start(transport, registers))
+    else {
+        return say!("there is no network card");
+    };
+    let mut store = devices.disk.and_then(Flash::new).map(Store::new);
+    let defaults = factory_settings();
+    let settings = load(store.as_mut(), &defaults);
+
+    let id = BoardId::new(device.mac());
+    say!("id {id}, role {}", settings.role());
+    if settings.broker().is_none() {
+        say!("This board has no settings yet. Type, with your own values:");
+        say!("  set broker 10.0.2.2");
+        say!("  set role publisher");
+        say!("  save");
+        say!("  restart");
+    }
+
+    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
+    let resources = RESOURCES.init(StackResources::new());
+    let (stack, runner) = embassy_net::new(device, net::addresses(id), resources, seed(id));
+    spawner.spawn(net::run_stack(runner).expect(ONCE));
+    spawner.spawn(net::watch_address(stack).expect(ONCE));
+
+    static STORAGE: StaticCell<Storage> = StaticCell::new();
+    let memory = STORAGE.init_with(Storage::new).memory();
+    static OWNER: StaticCell<Owner> = StaticCell::new();
+    let owner = OWNER.init_with(|| Owner {
+        board: Board::new(id, settings.clone(), seed(id), memory),
+        settings,
+        defaults,
+        store,
+        stack,
+        address: None,
+        line: Vec::new(),
+        open: false,
+        close: false,
+        ending: None,
+        stopped: false,
+        published: false,
+    });
+    static BUFFERS: StaticCell<Buffers> = StaticCell::new();
+    let buffers = BUFFERS.init_with(|| Buffers {
+        receive: [0; 1536],
+        send: [0; 1536],
+    });
+    spawner.spawn(board_task::run(owner, buffers).expect(ONCE));
+}
+
+/// The defaults, and over them what QEMU's command line hands over in `opt/declic/settings`, as a
+/// line `KEY VALUE` for each.
+fn factory_settings() -> Settings {
+    let mut settings = Settings::default();
+    let mut buffer = [0; 1024];
+    let text = fw_cfg::read("opt/declic/settings", &mut buffer).unwrap_or_default();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        if let Err(error) = settings.set(key, value) {
+            say!("opt/declic/settings: {error}");
+        }
+    }
+    settings
+}
+
+/// The stored settings, and the defaults for what is missing or broken.
+fn load(store: Option<&mut Store>, defaults: &Settings) -> Settings {
+    let mut settings = defaults.clone();
+    let loaded = store.map(|store| {
+        store.load(|key, value| {
+            if settings.set(key, value).is_err() {
+                say!("setting {key}: what is stored can't be used");
+            }
+        })
+    });
+    match loaded {
+        Some(Ok(())) => {}
+        Some(Err(_)) => say!("the stored settings can't be read: the defaults are used"),
+        None => say!("there is no flash: settings are not kept"),
+    }
+    settings
+}
+
+/// Where the clock starts, for tests of its wraps, as lines in `opt/declic/clock`:
+/// `start` and `step` in microseconds, `ticks` of the machine's own counter.
+fn clock_start() -> Start {
+    let mut start = Start {
+        micros: 0,
+        micros_per_step: 1,
+        ticks: None,
+    };
+    let mut buffer = [0; 128];
+    let text = fw_cfg::read("opt/declic/clock", &mut buffer).unwrap_or_default();
+    for line in text.lines() {
+        match line
+            .split_once(' ')
+            .map(|(key, value)| (key, value.parse()))
+        {
+            Some(("start", Ok(value))) => start.micros = value,
+            Some(("step", Ok(1000))) => start.micros_per_step = 1000,
+            Some(("ticks", Ok(value))) => start.ticks = Some(value),
+            _ => {}
+        }
+    }
+    start
+}
+
+/// The machine has no source of random numbers: who it is and when it came so far must do.
+fn seed(id: BoardId) -> u64 {
+    let mac = id.as_bytes().iter();
+    mac.fold(time_driver::uptime().as_nanos() as u64, |seed, byte| {
+        (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Every task is spawned at one place that runs once.
+const ONCE: &str = "each task is spawned once";

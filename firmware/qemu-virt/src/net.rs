@@ -1,0 +1,103 @@
+//! TCP/IP over the network card.
+
+use core::future::{Future, poll_fn};
+use core::net::Ipv4Addr;
+use core::pin::pin;
+use core::task::Poll;
+
+use declic_board::BoardId;
+use embassy_futures::select::select;
+use embassy_net::dns::DnsQueryType;
+use embassy_net::tcp::{ConnectError, State, TcpSocket};
+use embassy_net::{Config, DhcpConfig, IpAddress, Ipv4Address, Runner, Stack};
+use embassy_time::Timer;
+use heapless::String;
+
+use crate::hal::net_device::NetDevice;
+use crate::wake;
+
+/// How the board gets its address: by DHCP, as `declic-` and the last digits of its id.
+pub fn addresses(id: BoardId) -> Config {
+    let mut hostname = String::new();
+    let [.., a, b, c] = id.as_bytes();
+    // It has room for that.
+    let _ = core::fmt::write(&mut hostname, format_args!("declic-{a:02x}{b:02x}{c:02x}"));
+    let mut dhcp = DhcpConfig::default();
+    dhcp.hostname = Some(hostname);
+    Config::dhcpv4(dhcp)
+}
+
+/// The board's address, while it has one.
+pub fn address(stack: Stack<'_>) -> Option<Ipv4Address> {
+    let config = stack.config_v4().filter(|_| stack.is_config_up())?;
+    Some(config.address.address())
+}
+
+#[embassy_executor::task]
+pub async fn run_stack(mut runner: Runner<'static, NetDevice>) -> ! {
+    runner.run().await
+}
+
+/// Wakes the board when its address comes, goes or changes.
+#[embassy_executor::task]
+pub async fn watch_address(stack: Stack<'static>) -> ! {
+    let mut last = None;
+    loop {
+        if last.is_some() {
+            // A renewed lease may bring another address without the old one going away.
+            select(stack.wait_config_down(), Timer::after_secs(2)).await;
+        } else {
+            stack.wait_config_up().await;
+        }
+        let address = address(stack);
+        if address != last {
+            last = address;
+            wake::board();
+        }
+    }
+}
+
+/// Opens a connection to the broker.
+pub async fn connect(
+    stack: Stack<'_>,
+    socket: &mut TcpSocket<'_>,
+    host: &str,
+    port: u16,
+) -> Result<(), &'static str> {
+    let address = match host.parse::<Ipv4Addr>() {
+        Ok(address) => IpAddress::Ipv4(address),
+        Err(_) => match stack.dns_query(host, DnsQueryType::A).await {
+            Ok(addresses) => *addresses.first().ok_or("the name has no address")?,
+            Err(_) => return Err("the name can't be found"),
+        },
+    };
+    socket.set_nagle_enabled(false);
+    match socket.connect((address, port)).await {
+        Ok(()) => Ok(()),
+        Err(ConnectError::NoRoute) => Err("there is no way to that address"),
+        Err(_) => Err("connection refused; does the broker run, and on that port?"),
+    }
+}
+
+/// Waits until the socket has bytes (`reading`), takes bytes (`writing`), or is closed.
+pub async fn ready(socket: &TcpSocket<'_>, reading: bool, writing: bool) {
+    poll_fn(|cx| {
+        // The futures of embassy-net don't end when the other side closes, so look for it here.
+        let readable = pin!(socket.wait_read_ready()).poll(cx).is_ready() || !socket.may_recv();
+        let writable = pin!(socket.wait_write_ready()).poll(cx).is_ready() || !socket.may_send();
+        if reading && readable || writing && writable || socket.state() == State::Closed {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Ends the connection in good order: what was written goes out first.
+pub async fn finish(socket: &mut TcpSocket<'_>) {
+    socket.close();
+    let _ = socket.flush().await;
+    socket.abort();
+    let _ = socket.flush().await;
+}
