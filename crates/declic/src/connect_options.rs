@@ -1,7 +1,9 @@
 //! All that a CONNECT says, and where it goes.
 
 use std::fmt;
+use std::time::Duration;
 
+use declic_mqtt::client::Config;
 use declic_mqtt::packet::{Connect, Properties, Property, Will};
 use declic_mqtt::{ProtocolVersion, QoS, TopicName};
 
@@ -45,6 +47,17 @@ impl fmt::Debug for ConnectOptions {
 }
 
 impl ConnectOptions {
+    /// How long the client waits. For the answer to a ping as long as the keep-alive: behind a
+    /// large message on a slow line it takes its time.
+    pub fn config(&self) -> Config {
+        let default = Config::default();
+        let keep_alive = Duration::from_secs(u64::from(self.keep_alive));
+        Config {
+            ping_timeout: keep_alive.max(default.ping_timeout),
+            ..default
+        }
+    }
+
     /// The CONNECT for `version`.
     pub fn connect(&self, version: ProtocolVersion) -> Connect<'_> {
         Connect {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgGroup;
-use declic_mqtt::client::{Client, CloseReason, Config, Event, Message, RequestError};
+use declic_mqtt::client::{Client, CloseReason, Event, Message, RequestError};
 use declic_mqtt::packet::{Properties, Property};
 use declic_mqtt::{Instant, QoS, ReasonCode, TopicName};
 
@@ -127,7 +127,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         is_done: false,
     };
     let mut memory = ClientMemory::new(usize::from(args.max_inflight));
-    let mut client = Client::new(Config::default(), memory.lend());
+    let mut client = Client::new(setup.options.config(), memory.lend());
     let mut session = Session::new(&mut net, &setup.options, printer);
     let reason = session.run(&mut client, &mut publisher)?;
     publisher.conclude(reason, &client, &setup.options.url.address())

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Stdout};
 use std::time::Duration;
 
 use declic_board::Backoff;
-use declic_mqtt::client::{Client, CloseReason, Config, Event, Message, RequestError};
+use declic_mqtt::client::{Client, CloseReason, Event, Message, RequestError};
 use declic_mqtt::packet::{Items, Properties, Property, Publish, RetainHandling, Subscription};
 use declic_mqtt::{Instant, PacketId, QoS, ReasonCode, TopicFilter, TopicName};
 
@@ -143,7 +143,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         end: None,
     };
     let mut memory = ClientMemory::new(IN_FLIGHT);
-    let mut client = Client::new(Config::default(), memory.lend());
+    let mut client = Client::new(setup.options.config(), memory.lend());
     let mut session = Session::new(&mut net, &setup.options, printer);
     let seed = u64::from(std::process::id());
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed);

@@ -114,6 +114,7 @@ impl<'a> Session<'a> {
                 options: self.options,
                 is_accepted: false,
                 is_stopping: false,
+                stop_by: None,
             };
             let reason = connection.run(client, app, self.printer)?;
             if connection.is_accepted || reason == CloseReason::Requested {
@@ -151,6 +152,8 @@ struct Connection<'n> {
     is_accepted: bool,
     /// Only what must be sent is sent, then the connection ends.
     is_stopping: bool,
+    /// When the connection is cut although something is not sent.
+    stop_by: Option<Instant>,
 }
 
 impl Connection<'_> {
@@ -198,6 +201,10 @@ impl Connection<'_> {
             progress |= self.read(client);
         }
         client.handle_timeout(self.net.now());
+        if self.stop_by.is_some_and(|limit| self.net.now() >= limit) {
+            client.handle_closed(self.net.now());
+            return Ok(Some(CloseReason::Requested));
+        }
         if self.net.is_stopping() && !self.is_stopping {
             if client.awaited_payload() > 0 {
                 client.handle_closed(self.net.now());
@@ -230,7 +237,7 @@ impl Connection<'_> {
         }
         progress |= self.write(client, app)?;
         if !progress {
-            let deadline = [client.poll_timeout(), app.poll_timeout()]
+            let deadline = [client.poll_timeout(), app.poll_timeout(), self.stop_by]
                 .into_iter()
                 .flatten()
                 .min();
@@ -241,6 +248,7 @@ impl Connection<'_> {
 
     fn stop(&mut self, client: &mut Client<'_>) {
         self.is_stopping = true;
+        self.stop_by = Some(self.net.now() + STOP);
         let packet = Disconnect {
             reason: ReasonCode::NORMAL_DISCONNECTION,
             properties: Properties::new(&self.options.disconnect),
@@ -413,4 +421,6 @@ fn not_accepted(reason: CloseReason, options: &ConnectOptions, version: Protocol
 
 /// Most bytes written before something is read again.
 const TURN: usize = 1 << 20;
+/// How long a broker may take to read what is sent before the end.
+const STOP: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(500);
