@@ -24,7 +24,7 @@ use crate::hal::flash::Flash;
 use crate::hal::net_device::NetDevice;
 use crate::hal::time_driver::{self, Start};
 use crate::hal::virtio::Devices;
-use crate::hal::{fw_cfg, interrupts, uart};
+use crate::hal::{handover, interrupts, uart};
 use crate::restart::Reason;
 use crate::storage::Store;
 
@@ -89,16 +89,12 @@ async fn main(spawner: Spawner) {
     spawner.spawn(board_task::run(owner, buffers).expect(ONCE));
 }
 
-/// The defaults, and over them what QEMU's command line hands over in `opt/declic/settings`, as a
-/// line `KEY VALUE` for each.
+/// The defaults, and over them what was handed over.
 fn factory_settings() -> Settings {
     let mut settings = Settings::default();
-    let mut buffer = [0; 1024];
-    let text = fw_cfg::read("opt/declic/settings", &mut buffer).unwrap_or_default();
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+    for (key, value) in handed_over().filter(|(key, _)| !key.starts_with(CLOCK)) {
         if let Err(error) = settings.set(key, value) {
-            say!("opt/declic/settings: {error}");
+            say!("{error}");
         }
     }
     settings
@@ -122,28 +118,29 @@ fn load(store: Option<&mut Store>, defaults: &Settings) -> Settings {
     settings
 }
 
-/// Where the clock starts, for tests of its wraps, as lines in `opt/declic/clock`:
-/// `start` and `step` in microseconds, `ticks` of the machine's own counter.
+/// Where the clock starts, for tests of its wraps, if that was handed over: `clock-start` and
+/// `clock-step` in microseconds, `clock-ticks` of the machine's own counter.
 fn clock_start() -> Start {
     let mut start = Start {
         micros: 0,
         micros_per_step: 1,
         ticks: None,
     };
-    let mut buffer = [0; 128];
-    let text = fw_cfg::read("opt/declic/clock", &mut buffer).unwrap_or_default();
-    for line in text.lines() {
-        match line
-            .split_once(' ')
-            .map(|(key, value)| (key, value.parse()))
-        {
-            Some(("start", Ok(value))) => start.micros = value,
-            Some(("step", Ok(1000))) => start.micros_per_step = 1000,
-            Some(("ticks", Ok(value))) => start.ticks = Some(value),
+    for (key, value) in handed_over() {
+        match (key.strip_prefix(CLOCK), value.parse()) {
+            (Some("start"), Ok(value)) => start.micros = value,
+            (Some("step"), Ok(1000)) => start.micros_per_step = 1000,
+            (Some("ticks"), Ok(value)) => start.ticks = Some(value),
             _ => {}
         }
     }
     start
+}
+
+/// What QEMU's command line hands over: a line `KEY VALUE` for each thing.
+fn handed_over() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = handover::text().lines().filter(|line| !line.is_empty());
+    lines.map(|line| line.split_once(' ').unwrap_or((line, "")))
 }
 
 /// The machine has no source of random numbers: who it is and when it came so far must do.
@@ -153,6 +150,8 @@ fn seed(id: BoardId) -> u64 {
         (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+const CLOCK: &str = "clock-";
 
 /// Every task is spawned at one place that runs once.
 const ONCE: &str = "each task is spawned once";

@@ -1,7 +1,7 @@
 //! The virtual hardware: everything that needs `unsafe` is in here.
 
 pub mod flash;
-pub mod fw_cfg;
+pub mod handover;
 pub mod interrupts;
 pub mod machine;
 pub mod mmio;
