@@ -38,6 +38,11 @@ impl BoardId {
         joined("declic", self, "")
     }
 
+    /// The board's name in the network: `declic-` and the 12 digits.
+    pub fn host_name(&self) -> String<19> {
+        joined("declic-", self, "")
+    }
+
     /// The text of the topic `declic/<id>/<leaf>`.
     pub(crate) fn topic(&self, leaf: Leaf) -> BoardTopic {
         BoardTopic(joined("declic/", self, leaf.as_str()))

@@ -55,5 +55,6 @@ pub use id::{BoardId, InvalidBoardId};
 pub use led::{Command, Led};
 pub use link::Connection;
 pub use settings::{
-    Accepts, Key, LinkTopic, Role, SettingError, Settings, Shown, Topics, VersionChoice,
+    Accepts, Key, LONGEST_VALUE, LedKind, LinkTopic, LogLevel, Role, SettingError, Settings, Shown,
+    Topics, VersionChoice,
 };

@@ -21,13 +21,15 @@ mod table;
 mod value;
 
 use core::fmt;
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use declic_mqtt::{QoS, TopicFilter, TopicName};
 use heapless::String;
 
 pub use table::{Key, Settings};
-pub use value::{Accepts, Role, Topics, VersionChoice};
+use value::Choice;
+pub use value::{Accepts, LedKind, LogLevel, Role, Topics, VersionChoice};
 
 impl Settings {
     /// Sets the setting named `key` to what `value` says.
@@ -58,6 +60,12 @@ impl Settings {
         })
     }
 
+    /// Gives `key` its default again.
+    pub fn reset(&mut self, key: Key) {
+        let parsed = self.parse(key, key.default_value());
+        debug_assert!(parsed.is_ok(), "the default of {key} is valid");
+    }
+
     /// The setting named `key`, for people: a password is not shown.
     ///
     /// # Errors
@@ -84,6 +92,19 @@ impl Settings {
         self.write(key, out)
     }
 
+    /// What [`Self::write_value`] writes.
+    pub fn value(&self, key: Key) -> String<LONGEST_VALUE> {
+        let mut text = String::new();
+        // The longest value fits.
+        let _ = self.write(key, &mut text);
+        text
+    }
+
+    /// Whether `key` has the same value in both.
+    pub fn agrees(&self, other: &Self, key: Key) -> bool {
+        self.value(key) == other.value(key)
+    }
+
     /// Which parts the board plays.
     pub const fn role(&self) -> Role {
         self.role
@@ -92,6 +113,76 @@ impl Settings {
     /// The board's name for people; empty without one.
     pub fn name(&self) -> &str {
         &self.name.0
+    }
+
+    /// The Wi-Fi network's name; `None` while it is not set.
+    pub fn wifi_ssid(&self) -> Option<&str> {
+        Some(self.wifi_ssid.0.as_str()).filter(|ssid| !ssid.is_empty())
+    }
+
+    /// The Wi-Fi network's password; `None` for an open network.
+    pub fn wifi_password(&self) -> Option<&str> {
+        Some(self.wifi_password.0.as_str()).filter(|password| !password.is_empty())
+    }
+
+    /// The name in the network that was set; `None` for
+    /// [`BoardId::host_name`](crate::BoardId::host_name).
+    pub fn host_name(&self) -> Option<&str> {
+        Some(self.host_name.0.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// The fixed address and the length of its network's prefix; `None` for DHCP.
+    pub const fn address(&self) -> Option<(Ipv4Addr, u8)> {
+        self.address.0
+    }
+
+    /// The router's address, for a fixed address.
+    pub const fn gateway(&self) -> Option<Ipv4Addr> {
+        self.gateway.0
+    }
+
+    /// The name server's address, for a fixed address; `None` for the gateway's.
+    pub const fn dns(&self) -> Option<Ipv4Addr> {
+        self.dns.0
+    }
+
+    /// The name of the board's model; `None` for the usual one.
+    pub fn board(&self) -> Option<&str> {
+        Some(self.board.0.as_str()).filter(|board| !board.is_empty())
+    }
+
+    /// The button's GPIO; `None` for the model's.
+    pub const fn button_pin(&self) -> Option<u8> {
+        self.button_pin.0
+    }
+
+    /// Whether the pressed button gives a low level; `None` for what the model does.
+    pub const fn button_active_low(&self) -> Option<bool> {
+        match self.button_active_low {
+            Choice::Auto => None,
+            Choice::On => Some(true),
+            Choice::Off => Some(false),
+        }
+    }
+
+    /// The LED's GPIO; `None` for the model's.
+    pub const fn led_pin(&self) -> Option<u8> {
+        self.led_pin.0
+    }
+
+    /// What the LED is.
+    pub const fn led_kind(&self) -> LedKind {
+        self.led_kind
+    }
+
+    /// How much the console tells.
+    pub const fn log_level(&self) -> LogLevel {
+        self.log_level
+    }
+
+    /// Whether the button can forget all settings.
+    pub const fn factory_reset_button(&self) -> bool {
+        self.factory_reset_button.0
     }
 
     /// The broker's name or address; `None` while it is not set.
@@ -253,8 +344,8 @@ pub struct Shown<'a> {
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.key.is_secret() {
-            let set = self.settings.password().is_some();
-            f.write_str(if set { "(set)" } else { "" })
+            let set = !self.settings.value(self.key).is_empty();
+            f.write_str(if set { "(set)" } else { "(not set)" })
         } else {
             self.settings.write(self.key, f)
         }
@@ -333,6 +424,9 @@ fn shortened(text: &str) -> String<SHOWN_LEN> {
     }
     shown
 }
+
+/// Bytes of the longest value that a setting can have.
+pub const LONGEST_VALUE: usize = 64;
 
 const CHECKED: &str = "topic and pair are checked when they are set";
 const SHOWN_LEN: usize = 40;

@@ -3,13 +3,14 @@
 use core::fmt;
 
 use super::value::{
-    Accepts, ClientId, Credential, Host, Name, Number, OnOff, Pair, Payload, Role, SettingValue,
-    Topic, Topics, VersionChoice,
+    Accepts, Address, BoardName, Choice, ClientId, Credential, Host, HostName, LedKind, LogLevel,
+    Name, Network, Number, OnOff, Pair, Payload, Pin, Role, SettingValue, Ssid, Topic, Topics,
+    VersionChoice, WifiPassword,
 };
 
 macro_rules! settings {
-    ($($variant:ident $name:literal $field:ident: $type:ty = $default:literal, $unit:literal,
-        $doc:literal;)*) => {
+    ($($number:literal $variant:ident $name:literal $field:ident: $type:ty = $default:literal,
+        $unit:literal, $doc:literal;)*) => {
         /// All that can be set on a board. [`Settings::default`] is the tutorial's board.
         #[derive(Clone, PartialEq, Eq)]
         pub struct Settings {
@@ -31,6 +32,14 @@ macro_rules! settings {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The number under which its value is stored. It never changes, and that of a key
+            /// that is no more is not given to another one.
+            pub const fn number(self) -> u16 {
+                match self {
+                    $(Self::$variant => $number,)*
                 }
             }
 
@@ -65,9 +74,13 @@ macro_rules! settings {
 
         impl Settings {
             pub(super) fn defaults() -> Self {
-                Self {
-                    $($field: <$type>::parse($default).expect("defaults are valid"),)*
+                let mut settings = Self {
+                    $($field: <$type>::BLANK,)*
+                };
+                for key in Key::ALL {
+                    settings.reset(*key);
                 }
+                settings
             }
 
             pub(super) fn parse(&mut self, key: Key, value: &str) -> Result<(), ()> {
@@ -87,52 +100,78 @@ macro_rules! settings {
 }
 
 settings! {
-    Role "role" role: Role = "both", "",
+    16 Role "role" role: Role = "both", "",
         "Whether the button sends (publisher), the light follows (subscriber), or both.";
-    Name "name" name: Name = "", "",
+    17 Name "name" name: Name = "", "",
         "The board's name for people.";
-    Broker "broker" broker: Host = "", "",
+    39 WifiSsid "wifi-ssid" wifi_ssid: Ssid = "", "",
+        "Name of the Wi-Fi network; capital letters count.";
+    40 WifiPassword "wifi-password" wifi_password: WifiPassword = "", "",
+        "Password of the Wi-Fi network; empty for an open one. Never shown.";
+    18 Broker "broker" broker: Host = "", "",
         "Name or address of the broker.";
-    Port "port" port: Number<1, 65_535> = "1883", "",
+    19 Port "port" port: Number<1, 65_535> = "1883", "",
         "TCP port of the broker.";
-    User "user" user: Credential = "", "",
+    20 User "user" user: Credential = "", "",
         "User name for the broker.";
-    Password "password" password: Credential = "", "",
+    21 Password "password" password: Credential = "", "",
         "Password for the broker; needs a user name. Never shown.";
-    ClientId "client-id" client_id: ClientId = "", "",
+    22 ClientId "client-id" client_id: ClientId = "", "",
         "MQTT client identifier; empty for declic and the board's id. Two boards must not share one.";
-    Topic "topic" topic: Topic = "esp32/data", "",
+    23 Topic "topic" topic: Topic = "esp32/data", "",
         "The topic between button and light.";
-    Pair "pair" pair: Pair = "", "",
+    24 Pair "pair" pair: Pair = "", "",
         "Name of a pair of boards; appended to the topic, so that several pairs share a broker.";
-    PayloadOn "payload-on" payload_on: Payload = "ON", "",
+    25 PayloadOn "payload-on" payload_on: Payload = "ON", "",
         "The message that turns the light on.";
-    PayloadOff "payload-off" payload_off: Payload = "OFF", "",
+    26 PayloadOff "payload-off" payload_off: Payload = "OFF", "",
         "The message that turns the light off.";
-    QoS "qos" qos: Number<0, 2> = "1", "",
+    27 QoS "qos" qos: Number<0, 2> = "1", "",
         "Quality of service of the link: 0 at most once, 1 at least once, 2 exactly once.";
-    Retain "retain" retain: OnOff = "on", "",
+    28 Retain "retain" retain: OnOff = "on", "",
         "Whether the broker keeps the last state for boards that come later.";
-    Topics "topics" topics: Topics = "all", "",
+    29 Topics "topics" topics: Topics = "all", "",
         "The board's own topics: all, only status (online or offline), or none.";
-    Debounce "debounce" debounce: Number<0, 1_000> = "50", "ms",
+    30 Debounce "debounce" debounce: Number<0, 1_000> = "50", "ms",
         "How long the button's contact must be quiet before a press counts.";
-    KeepAlive "keep-alive" keep_alive: Number<0, 3_600> = "30", "s",
+    31 KeepAlive "keep-alive" keep_alive: Number<0, 3_600> = "30", "s",
         "Longest silence on the connection; 0 switches the check off.";
-    PingTimeout "ping-timeout" ping_timeout: Number<1, 60> = "10", "s",
+    32 PingTimeout "ping-timeout" ping_timeout: Number<1, 60> = "10", "s",
         "How long the broker may take to answer a ping before the connection counts as lost.";
-    ConnectTimeout "connect-timeout" connect_timeout: Number<1, 120> = "10", "s",
+    33 ConnectTimeout "connect-timeout" connect_timeout: Number<1, 120> = "10", "s",
         "How long opening the connection may take, and then the broker's answer.";
-    SessionExpiry "session-expiry" session_expiry: Number<0, 86_400> = "300", "s",
+    34 SessionExpiry "session-expiry" session_expiry: Number<0, 86_400> = "300", "s",
         "How long the broker keeps messages for a board that was cut off (MQTT 5).";
-    Mqtt "mqtt" mqtt: VersionChoice = "auto", "",
+    35 Mqtt "mqtt" mqtt: VersionChoice = "auto", "",
         "MQTT version; auto tries 5 and then 3.1.1.";
-    BackoffBase "backoff-base" backoff_base: Number<10, 60_000> = "1000", "ms",
+    36 BackoffBase "backoff-base" backoff_base: Number<10, 60_000> = "1000", "ms",
         "Longest wait before the first new attempt; it doubles with each failure.";
-    BackoffCap "backoff-cap" backoff_cap: Number<1, 3_600> = "60", "s",
+    37 BackoffCap "backoff-cap" backoff_cap: Number<1, 3_600> = "60", "s",
         "Longest wait between two attempts.";
-    StableUptime "stable-uptime" stable_uptime: Number<0, 3_600> = "30", "s",
+    38 StableUptime "stable-uptime" stable_uptime: Number<0, 3_600> = "30", "s",
         "How long a connection must last before waits begin at their shortest again.";
+    41 HostName "hostname" host_name: HostName = "", "",
+        "The board's name in the network; empty for declic- and the board's id.";
+    42 Address "address" address: Network = "", "",
+        "A fixed address such as 192.168.1.50/24; empty to get one by DHCP.";
+    43 Gateway "gateway" gateway: Address = "", "",
+        "The router's address, with a fixed address.";
+    44 Dns "dns" dns: Address = "", "",
+        "The name server's address, with a fixed address; empty for the gateway.";
+    45 Board "board" board: BoardName = "", "",
+        "The board's model, which says where button and LED are; empty for the usual one.";
+    46 ButtonPin "button-pin" button_pin: Pin = "auto", "",
+        "Number of the button's GPIO; auto for the model's.";
+    47 ButtonActiveLow "button-active-low" button_active_low: Choice = "auto", "",
+        "Whether the pressed button connects its pin to ground; auto as the model does.";
+    48 LedPin "led-pin" led_pin: Pin = "auto", "",
+        "Number of the LED's GPIO; auto for the model's.";
+    49 LedKind "led-kind" led_kind: LedKind = "auto", "",
+        "What the LED is: lit by a high or a low level, a WS2812, or none; auto for the model's.";
+    50 LogLevel "log-level" log_level: LogLevel = "info", "",
+        "How much the console tells.";
+    51 FactoryResetButton "factory-reset-button" factory_reset_button: OnOff = "on", "",
+        "Whether holding the button for 10 s and pressing it again forgets all settings.";
 }
 
 impl Key {
@@ -143,7 +182,7 @@ impl Key {
 
     /// Whether its value must not be shown.
     pub const fn is_secret(self) -> bool {
-        matches!(self, Self::Password)
+        matches!(self, Self::Password | Self::WifiPassword)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kinds of values that settings have. None can hold a wrong one.
 
 use core::fmt;
+use core::net::Ipv4Addr;
 
 use declic_mqtt::TopicName;
 use heapless::String;
@@ -9,6 +10,9 @@ use heapless::String;
 pub(super) trait SettingValue: Sized {
     /// What is accepted, for people.
     const ACCEPTS: Accepts;
+
+    /// Any value, until the default is read.
+    const BLANK: Self;
 
     /// Reads it from text; `None` for what is not accepted.
     fn parse(text: &str) -> Option<Self>;
@@ -71,12 +75,10 @@ impl<const MIN: u32, const MAX: u32> Number<MIN, MAX> {
 
 impl<const MIN: u32, const MAX: u32> SettingValue for Number<MIN, MAX> {
     const ACCEPTS: Accepts = Accepts::Number { min: MIN, max: MAX };
+    const BLANK: Self = Self(MIN);
 
     fn parse(text: &str) -> Option<Self> {
-        // `from_str` takes a sign, which no one means here.
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| digits)?;
-        (MIN..=MAX).contains(&number).then_some(Self(number))
+        number(text, MIN, MAX).map(Self)
     }
 
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -84,12 +86,24 @@ impl<const MIN: u32, const MAX: u32> SettingValue for Number<MIN, MAX> {
     }
 }
 
+/// The number in `text`, if it lies in the range. The same code for every range.
+fn number(text: &str, min: u32, max: u32) -> Option<u32> {
+    // `from_str` takes a sign, which no one means here.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits)?;
+    (min..=max).contains(&number).then_some(number)
+}
+
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* })*) => {
+    ($($(#[$doc:meta])* $name:ident {
+        $(#[$first_doc:meta])* $first:ident = $first_word:literal,
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*
+    })*) => {
         $(
             $(#[$doc])*
-            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
             pub enum $name {
+                $(#[$first_doc])* $first,
                 $($(#[$variant_doc])* $variant,)*
             }
 
@@ -97,6 +111,7 @@ macro_rules! words {
                 /// The word that stands for it.
                 pub const fn as_str(self) -> &'static str {
                     match self {
+                        Self::$first => $first_word,
                         $(Self::$variant => $word,)*
                     }
                 }
@@ -109,10 +124,12 @@ macro_rules! words {
             }
 
             impl SettingValue for $name {
-                const ACCEPTS: Accepts = Accepts::OneOf(&[$($word),*]);
+                const ACCEPTS: Accepts = Accepts::OneOf(&[$first_word, $($word),*]);
+                const BLANK: Self = Self::$first;
 
                 fn parse(text: &str) -> Option<Self> {
                     match text {
+                        $first_word => Some(Self::$first),
                         $($word => Some(Self::$variant),)*
                         _ => None,
                     }
@@ -156,6 +173,42 @@ words! {
         /// 3.1.1 only.
         V3_1_1 = "3.1.1",
     }
+
+    /// Yes, no, or what the board's model says.
+    Choice {
+        /// What the model says.
+        Auto = "auto",
+        /// Yes.
+        On = "on",
+        /// No.
+        Off = "off",
+    }
+
+    /// What kind of LED a board has.
+    LedKind {
+        /// What the model says.
+        Auto = "auto",
+        /// Lit by a high level.
+        PlainHigh = "plain-high",
+        /// Lit by a low level.
+        PlainLow = "plain-low",
+        /// An addressable LED with one data line.
+        Ws2812 = "ws2812",
+        /// There is none.
+        None = "none",
+    }
+
+    /// How much a log line matters, and down to which the console shows them.
+    LogLevel {
+        /// Something does not work.
+        Error = "error",
+        /// Something does not work now, or not as it should.
+        Warn = "warn",
+        /// What a person wants to see.
+        Info = "info",
+        /// All.
+        Debug = "debug",
+    }
 }
 
 impl Role {
@@ -176,6 +229,7 @@ pub struct OnOff(pub bool);
 
 impl SettingValue for OnOff {
     const ACCEPTS: Accepts = Accepts::OneOf(&["on", "off"]);
+    const BLANK: Self = Self(false);
 
     fn parse(text: &str) -> Option<Self> {
         match text {
@@ -190,6 +244,90 @@ impl SettingValue for OnOff {
     }
 }
 
+/// The number of a GPIO, or `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin(pub(super) Option<u8>);
+
+impl SettingValue for Pin {
+    const ACCEPTS: Accepts = Accepts::Text {
+        max_len: 4,
+        rule: "a number from 0 to 63, or auto",
+    };
+    const BLANK: Self = Self(None);
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "auto" {
+            return Some(Self(None));
+        }
+        number(text, 0, 63).map(|pin| Self(Some(pin as u8)))
+    }
+
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match self.0 {
+            None => out.write_str("auto"),
+            Some(pin) => write!(out, "{pin}"),
+        }
+    }
+}
+
+/// An IPv4 address, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub(super) Option<Ipv4Addr>);
+
+impl SettingValue for Address {
+    const ACCEPTS: Accepts = Accepts::Text {
+        max_len: 15,
+        rule: "an address such as 192.168.1.1, or nothing",
+    };
+    const BLANK: Self = Self(None);
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self(None));
+        }
+        host_address(text).map(|address| Self(Some(address)))
+    }
+
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| write!(out, "{address}"))
+    }
+}
+
+/// An IPv4 address and the length of its network's prefix, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(pub(super) Option<(Ipv4Addr, u8)>);
+
+impl SettingValue for Network {
+    const ACCEPTS: Accepts = Accepts::Text {
+        max_len: 18,
+        rule: "an address with its prefix, such as 192.168.1.50/24, or nothing",
+    };
+    const BLANK: Self = Self(None);
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self(None));
+        }
+        let (address, prefix) = text.split_once('/')?;
+        let prefix = number(prefix, 1, 32)? as u8;
+        Some(Self(Some((host_address(address)?, prefix))))
+    }
+
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        self.0.map_or(Ok(()), |(address, prefix)| {
+            write!(out, "{address}/{prefix}")
+        })
+    }
+}
+
+/// An address that a machine can have.
+fn host_address(text: &str) -> Option<Ipv4Addr> {
+    let address = text.parse::<Ipv4Addr>().ok()?;
+    let first = address.octets()[0];
+    // 0 is this network, 127 this machine, and from 224 on there are groups.
+    (first != 0 && first != 127 && first < 224).then_some(address)
+}
+
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident[$max:expr], $rule:literal, $check:expr;)*) => {
         $(
@@ -199,6 +337,7 @@ macro_rules! texts {
 
             impl SettingValue for $name {
                 const ACCEPTS: Accepts = Accepts::Text { max_len: $max, rule: $rule };
+                const BLANK: Self = Self(String::new());
 
                 fn parse(text: &str) -> Option<Self> {
                     let check: fn(&str) -> bool = $check;
@@ -229,6 +368,30 @@ texts! {
 
     /// A user name or a password, or nothing.
     Credential[64], "a text", |_| true;
+
+    /// The name of a Wi-Fi network, or nothing.
+    Ssid[32], "a text", |_| true;
+
+    /// The password of a Wi-Fi network, or nothing.
+    WifiPassword[64], "8 to 63 characters or 64 hex digits, or nothing for an open network", |text| {
+        match text.len() {
+            0 | 8..=63 => true,
+            64 => text.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            _ => false,
+        }
+    };
+
+    /// A host's name, or nothing.
+    HostName[32], "a name of letters, digits and hyphens, or nothing", |text| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+    };
+
+    /// The name of a board's model, or nothing.
+    BoardName[NAME_LEN], "a name of a board, or nothing", |text| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    };
 
     /// A client identifier, or nothing.
     ClientId[64], "a text", |_| true;
