@@ -1,5 +1,7 @@
 //! CONNECT (section 3.1).
 
+use core::fmt;
+
 use super::wire::{Reader, Writer};
 use super::{
     DecodeError, EncodeError, FixedHeader, PacketKind, Properties, PropertyPlace, ProtocolVersion,
@@ -7,8 +9,9 @@ use super::{
 };
 use crate::TopicName;
 
-/// A client asks for a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A client asks for a session. Its `Debug` leaves out the password and, since
+/// they may hold authentication data, the properties.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Connect<'a> {
     /// The version that the connection will speak.
     pub version: ProtocolVersion,
@@ -179,6 +182,19 @@ impl<'a> Connect<'a> {
     }
 }
 
+impl fmt::Debug for Connect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("version", &self.version)
+            .field("clean_start", &self.clean_start)
+            .field("keep_alive", &self.keep_alive)
+            .field("client_id", &self.client_id)
+            .field("will", &self.will)
+            .field("user_name", &self.user_name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The message that the server publishes for a client that was lost (section 3.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Will<'a> {
@@ -204,8 +220,25 @@ const USER_NAME: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
+    use std::format;
+
     use super::*;
     use crate::packet::{Packet, Property};
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let mut connect = Connect::new(ProtocolVersion::V5, "lamp");
+        connect.password = Some(b"secret");
+        let secret = [
+            Property::AuthenticationMethod("m"),
+            Property::AuthenticationData(b"secret"),
+        ];
+        connect.properties = Properties::new(&secret);
+        let shown = format!("{connect:?}");
+        assert!(shown.contains("lamp"));
+        let as_bytes = format!("{:?}", b"secret");
+        assert!(!shown.contains("secret") && !shown.contains(&as_bytes));
+    }
 
     #[test]
     fn authentication_data_need_an_authentication_method() {
