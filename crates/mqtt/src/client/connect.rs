@@ -17,6 +17,8 @@ impl Client<'_> {
     ///
     /// Without `clean_start` the owner says that `self` knows the session, if only because it is
     /// new: messages that wait are sent again with their identifiers if the server knows it too.
+    /// A clean start that no CONNACK confirmed is asked for again, whatever `connect` says: nobody
+    /// could tell which session the server would go on with.
     ///
     /// # Errors
     /// There is a connection already, the CONNECT does not fit in the receive buffer, or it asks
@@ -25,7 +27,9 @@ impl Client<'_> {
         if self.phase != Phase::Idle {
             return Err(ConnectError::NotIdle);
         }
-        let places = u16::try_from(self.inbound.len()).unwrap_or(u16::MAX);
+        let mut connect = *connect;
+        connect.clean_start |= self.wants_clean_start;
+        let places = u16::try_from(self.inbound.places()).unwrap_or(u16::MAX);
         let places = NonZeroU16::new(places).unwrap_or(NonZeroU16::MIN);
         let own = [Property::ReceiveMaximum(places)];
         let added = match connect.properties.receive_maximum() {
@@ -48,7 +52,7 @@ impl Client<'_> {
         self.receiver.hold_connect(len);
         self.outbox.convert(connect.version);
         self.version = connect.version;
-        self.clean_start = connect.clean_start;
+        self.wants_clean_start = connect.clean_start;
         let properties = match connect.version {
             ProtocolVersion::V3_1_1 => Properties::EMPTY,
             ProtocolVersion::V5 => connect.properties,
@@ -62,15 +66,17 @@ impl Client<'_> {
         self.timers.last_sent = now;
         self.timers.last_received = now;
         self.timers.start(now + self.config.connect_timeout);
+        self.inbound.start();
         self.phase = Phase::SendingConnect;
         Ok(())
     }
 
     /// Takes the server's acceptance; the event is made by the caller.
     pub(super) fn accept(&mut self, accepted: Accepted) -> Result<(), ProtocolError> {
-        if self.clean_start && accepted.session_present {
+        if self.wants_clean_start && accepted.session_present {
             return Err(ProtocolError::SessionPresent);
         }
+        self.wants_clean_start = false;
         self.limits = accepted.limits;
         if let Some(seconds) = accepted.server_keep_alive {
             self.timers.keep_alive = Duration::from_secs(u64::from(seconds));
@@ -88,7 +94,7 @@ impl Client<'_> {
     /// The server has no session: what the client knows of it goes (`[MQTT-3.2.2-5]` of 5.0). The
     /// messages that are not acknowledged become new ones.
     fn forget_session(&mut self) {
-        self.inbound.fill(None);
+        self.inbound.clear();
         self.outbox.forget_sending();
         // The server had received these, or there would have been no PUBREC.
         self.in_flight

@@ -5,6 +5,7 @@ mod closing;
 mod connect;
 mod event;
 mod in_flight;
+mod inbound;
 mod outbox;
 mod receive;
 mod request;
@@ -22,6 +23,7 @@ pub use request::Message;
 use acks::AckQueue;
 use closing::Goodbye;
 use in_flight::{InFlightTable, Stage};
+use inbound::Inbound;
 use outbox::Outbox;
 use receive::Receiver;
 use timers::{Ping, Timers};
@@ -100,7 +102,7 @@ pub struct Client<'b> {
     receiver: Receiver<'b>,
     outbox: Outbox<'b>,
     in_flight: InFlightTable<'b>,
-    inbound: &'b mut [Option<PacketId>],
+    inbound: Inbound<'b>,
     acks: AckQueue,
     scratch: Scratch,
     goodbye: Goodbye,
@@ -112,7 +114,8 @@ pub struct Client<'b> {
     topic_alias_maximum: u16,
     /// Largest packet that the server may send.
     accepted_size: usize,
-    clean_start: bool,
+    /// A clean start was asked for, and not confirmed by a CONNACK.
+    wants_clean_start: bool,
     /// What was received waits for room for its acknowledgement.
     is_held_up: bool,
     /// Messages of QoS 0 dropped without the owner being told yet.
@@ -212,7 +215,7 @@ impl<'b> Client<'b> {
             receiver: Receiver::new(memory.receive),
             outbox: Outbox::new(memory.outbox),
             in_flight: InFlightTable::new(memory.in_flight),
-            inbound: memory.inbound,
+            inbound: Inbound::new(memory.inbound),
             acks: AckQueue::new(),
             scratch: Scratch::new(),
             goodbye: Goodbye::NONE,
@@ -221,7 +224,7 @@ impl<'b> Client<'b> {
             unacknowledged: 0,
             topic_alias_maximum: 0,
             accepted_size: usize::MAX,
-            clean_start: true,
+            wants_clean_start: false,
             is_held_up: false,
             dropped_qos0: None,
         }

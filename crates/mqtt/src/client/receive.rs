@@ -9,7 +9,7 @@ use super::{Client, CloseReason, Event, Phase, ProtocolError, Stage};
 use crate::Instant;
 use crate::packet::{
     DecodeError, Delivery, FixedHeader, Packet, PacketId, PacketKind, ProtocolVersion, Publish,
-    ReasonCode,
+    QoS, ReasonCode,
 };
 
 /// The receive buffer and what is known about its content.
@@ -316,9 +316,9 @@ impl Client<'_> {
         self.check_alias(alias_of(&publish))?;
         let body = start + header.len()..self.receiver.end;
         let is_known = self.is_known(delivery);
-        if !is_known {
-            // Now, not behind its last byte: what is given out must be acknowledged in the end.
-            self.check_place(delivery)?;
+        // Now, not behind its last byte: what is given out must be acknowledged in the end.
+        if delivery.qos() == QoS::ExactlyOnce && !is_known && !self.inbound.has_place() {
+            return Err(ProtocolError::ReceiveMaximumExceeded);
         }
         self.receiver.chunks = Some(Chunks {
             remaining,
@@ -361,13 +361,10 @@ impl Client<'_> {
             }
             Input::PubRec(id, reason) => return Ok(self.handle_pubrec(id, reason)),
             Input::PubRel(id) => {
-                let known = self.inbound.iter_mut().find(|place| **place == Some(id));
-                let reason = match known {
-                    Some(place) => {
-                        *place = None;
-                        ReasonCode::Success
-                    }
-                    None => ReasonCode::PacketIdentifierNotFound,
+                let reason = if self.inbound.remove(id) {
+                    ReasonCode::Success
+                } else {
+                    ReasonCode::PacketIdentifierNotFound
                 };
                 self.owe(PacketKind::PubComp, id, reason);
             }
@@ -427,7 +424,7 @@ impl Client<'_> {
     /// Whether a message of QoS 2 with the identifier was given out already.
     fn is_known(&self, delivery: Delivery) -> bool {
         match delivery {
-            Delivery::ExactlyOnce(id) => self.inbound.contains(&Some(id)),
+            Delivery::ExactlyOnce(id) => self.inbound.contains(id),
             _ => false,
         }
     }
@@ -438,26 +435,13 @@ impl Client<'_> {
             Delivery::AtMostOnce => {}
             Delivery::AtLeastOnce(id) => self.owe(PacketKind::PubAck, id, ReasonCode::Success),
             Delivery::ExactlyOnce(id) => {
-                if !self.is_known(delivery) {
-                    self.check_place(delivery)?;
-                    if let Some(place) = self.inbound.iter_mut().find(|place| place.is_none()) {
-                        *place = Some(id);
-                    }
+                if !self.inbound.insert(id) {
+                    return Err(ProtocolError::ReceiveMaximumExceeded);
                 }
                 self.owe(PacketKind::PubRec, id, ReasonCode::Success);
             }
         }
         Ok(())
-    }
-
-    /// Whether there is a place for a message that was not given out before.
-    fn check_place(&self, delivery: Delivery) -> Result<(), ProtocolError> {
-        match delivery {
-            Delivery::ExactlyOnce(_) if !self.inbound.contains(&None) => {
-                Err(ProtocolError::ReceiveMaximumExceeded)
-            }
-            _ => Ok(()),
-        }
     }
 
     fn check_alias(&self, alias: Option<NonZeroU16>) -> Result<(), ProtocolError> {

@@ -339,6 +339,35 @@ fn a_session_although_a_clean_start_was_asked_for_ends_the_connection() {
 }
 
 #[test]
+fn a_clean_start_that_was_not_confirmed_is_asked_for_again() {
+    // The server may have begun a new session, or go on with the old one: with a session of which
+    // it is not clear which one it is, a new message could be taken for a known one.
+    // v3.1.1 [MQTT-3.1.2-6], v5 [MQTT-3.1.2-4] and [MQTT-3.2.2-4]
+    for version in BOTH {
+        let clean_start = |bench: &mut Bench, asked: bool| {
+            let mut connect = connect_packet(version);
+            connect.clean_start = asked;
+            bench.client.connect(&connect, bench.now).expect("idle");
+            match bench.sent()[..] {
+                [Packet::Connect(connect)] => connect.clean_start,
+                ref sent => panic!("{sent:?}"),
+            }
+        };
+        let mut bench = Bench::online(version);
+        bench.say(publish(QoS::ExactlyOnce, 1, "of the old session"));
+        bench.lose();
+        assert!(clean_start(&mut bench, true));
+        bench.lose();
+        assert!(clean_start(&mut bench, false), "still wanted");
+        bench.accept(false, &[]);
+        let packet = publish(QoS::ExactlyOnce, 1, "of the new session");
+        assert_eq!(bench.say(packet), [received(packet)]);
+        bench.lose();
+        assert!(!clean_start(&mut bench, false));
+    }
+}
+
+#[test]
 fn the_owner_may_give_up_while_connecting() {
     for version in BOTH {
         let mut bench = Bench::new(version);

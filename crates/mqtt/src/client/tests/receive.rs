@@ -147,6 +147,35 @@ fn identifiers_of_a_session_that_the_server_lost_are_forgotten() {
 }
 
 #[test]
+fn places_of_a_session_that_was_lost_unnoticed_are_used_again() {
+    // The server lost its session, and the CONNACK that said so was lost too: what it says next
+    // looks as if it went on with the old one.
+    for version in BOTH {
+        for len in [1, 1_000] {
+            let mut bench = Bench::online(version);
+            for number in 1..=4 {
+                bench.say(publish(QoS::ExactlyOnce, number, "of the old session"));
+            }
+            bench.reconnect(true);
+            // This one is confirmed.
+            bench.say(again(QoS::ExactlyOnce, 2, "of the old session"));
+            bench.sent();
+            let payload = payload(len);
+            for number in 11..=13 {
+                let bytes = encoded(version, long(QoS::ExactlyOnce, number, false, &payload));
+                assert_eq!(joined(&trickle(&mut bench, &bytes, 50)), payload);
+                assert_eq!(bench.sent(), [pubrec(number)]);
+            }
+            for number in [2, 11, 12, 13] {
+                assert_eq!(bench.say(again(QoS::ExactlyOnce, number, "known")), []);
+                bench.say(pubrel(number));
+                assert_eq!(bench.sent(), [pubrec(number), pubcomp(number)]);
+            }
+        }
+    }
+}
+
+#[test]
 fn messages_of_qos_2_beyond_the_places_end_the_connection_and_are_not_given_out() {
     // v5 [MQTT-3.3.4-9]
     for version in BOTH {

@@ -40,6 +40,8 @@ pub struct Server {
     /// Acknowledgements that the server sends when told to.
     answers: Vec<Packet<'static>>,
     pub session: Option<Session>,
+    /// A session was lost.
+    pub has_forgotten: bool,
     is_connected: bool,
     receive_maximum: u16,
     /// Messages that the client had sent on this connection and the server had not answered.
@@ -58,6 +60,7 @@ impl Server {
             outgoing: VecDeque::new(),
             answers: Vec::new(),
             session: None,
+            has_forgotten: false,
             is_connected: false,
             receive_maximum: u16::MAX,
             unanswered: Vec::new(),
@@ -78,6 +81,10 @@ impl Server {
         self.answers.clear();
         self.unanswered.clear();
         self.is_connected = false;
+    }
+
+    pub fn forget(&mut self) {
+        self.has_forgotten |= self.session.take().is_some();
     }
 
     /// Sends a message to the client, or keeps it for its session; `false` without one.
@@ -191,7 +198,7 @@ impl Server {
         self.is_connected = true;
         assert_eq!(connect.version, self.version);
         if connect.clean_start {
-            self.session = None;
+            self.forget();
         }
         let session_present = self.session.is_some();
         let maximum = NonZeroU16::new(self.receive_maximum).unwrap_or(NonZeroU16::MIN);
