@@ -1,6 +1,7 @@
 //! `declic board`: a board that runs in this process.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::mpsc;
 
@@ -205,8 +206,11 @@ impl Session<'_> {
                 self.failure(format!("{cause}{remedy}"))
             }
             News::Unreachable(error) => {
-                let cause = reason(error);
-                self.failure(format!("{cause}. Is a broker running there? Trying again"))
+                let question = match error.kind() {
+                    ErrorKind::ConnectionRefused => " Is a broker running there?",
+                    _ => "",
+                };
+                self.failure(format!("{}.{question} Trying again", reason(error)))
             }
             News::Notice(Notice::RetryIn(_) | Notice::Stopped) | News::Ended => Ok(()),
             News::Notice(notice) => printer.line(notice),

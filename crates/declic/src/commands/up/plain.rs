@@ -93,7 +93,6 @@ impl<'a> Plain<'a> {
                         .line(format_args!("status broker address=mqtt://{address}"))?;
                 }
                 button.ask();
-                self.system.subscriber.host.ask();
             }
             Command::Quit => {}
         }
@@ -107,6 +106,10 @@ impl<'a> Plain<'a> {
             News::Asked => {
                 let id = &self.system.board(side).client_id;
                 let status = report.status;
+                if side == Side::Publisher {
+                    // One after the other, so that the lines have an order.
+                    self.system.subscriber.host.ask();
+                }
                 return self
                     .printer
                     .line(format_args!("status {name} client-id={id} {status}"));

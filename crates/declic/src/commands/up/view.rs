@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use declic_board::{Connection, Notice, Settings};
-use declic_broker::Effect;
+use declic_broker::{CloseReason, Effect};
 use declic_mqtt::ProtocolVersion;
 
 use super::{News, Report, Side, lan, printable};
@@ -158,21 +158,27 @@ impl View {
 
     /// The broker tells of a client.
     pub(super) fn client(&mut self, at: Instant, effect: &Effect) {
-        let is_own = |id: &str| self.boards.iter().any(|board| board.client_id == id);
         match effect {
             Effect::Connected {
                 client_id, version, ..
-            } if !is_own(client_id) => {
-                let id = printable(client_id);
-                self.note(at, Kind::Other, format!("{id} connected (MQTT {version})"));
-                self.clients.insert(client_id.clone(), *version);
-            }
-            Effect::Disconnected { client_id, reason } if !is_own(client_id) => {
-                let id = printable(client_id);
-                self.clients.remove(client_id);
-                self.note(at, Kind::Other, format!("{id} is gone: {reason}"));
-            }
+            } => self.joined(at, client_id, *version),
+            Effect::Disconnected { client_id, reason } => self.left(at, client_id, *reason),
             _ => {}
+        }
+    }
+
+    fn joined(&mut self, at: Instant, id: &str, version: ProtocolVersion) {
+        if !self.is_own(id) {
+            let text = format!("{} connected (MQTT {version})", printable(id));
+            self.note(at, Kind::Other, text);
+            self.clients.insert(id.into(), version);
+        }
+    }
+
+    fn left(&mut self, at: Instant, id: &str, reason: CloseReason) {
+        if self.clients.remove(id).is_some() {
+            let text = format!("{} is gone: {reason}", printable(id));
+            self.note(at, Kind::Other, text);
         }
     }
 
@@ -200,6 +206,10 @@ impl View {
             .count();
         let place = self.log.len() - behind;
         self.log.insert(place, Entry { at, text, kind });
+    }
+
+    fn is_own(&self, id: &str) -> bool {
+        self.boards.iter().any(|board| board.client_id == id)
     }
 
     fn light(&self) -> bool {
