@@ -39,8 +39,8 @@ impl Client<'_> {
     /// latest. Without a connection it does nothing.
     ///
     /// # Errors
-    /// `packet` can't be encoded in 32 bytes, or is larger than the server accepts; the connection
-    /// goes on.
+    /// `packet` can't be encoded in 32 bytes, or its properties make it larger than the server
+    /// accepts; the connection goes on. Neither can happen without properties.
     pub fn disconnect(&mut self, packet: &Disconnect<'_>, now: Instant) -> Result<(), EncodeError> {
         match self.phase {
             Phase::SendingConnect | Phase::AwaitingConnAck => {
@@ -48,9 +48,9 @@ impl Client<'_> {
             }
             Phase::Connected => {
                 let goodbye = Goodbye::new(packet, self.version)?;
-                // v5 `[MQTT-3.14.2-3]`: the server accepts no packet larger than that.
+                // v5 `[MQTT-3.14.2-3]`
                 let (length, limit) = (goodbye.len, self.limits.maximum_packet_size);
-                if length > limit {
+                if length > limit && !packet.properties.is_empty() {
                     return Err(EncodeError::TooLong { length, limit });
                 }
                 self.goodbye = goodbye;

@@ -100,6 +100,11 @@ fn a_disconnect_that_can_not_be_sent_leaves_the_connection_as_it_is() {
     };
     assert_eq!(result, Err(error));
     assert_eq!(bench.client.state(), State::Connected);
+    // A server can't make a plain one fail.
+    const ONE: &[Property<'_>] = &[Property::MaximumPacketSize(core::num::NonZeroU32::MIN)];
+    let mut bench = Bench::online_with(V5, Sizes::default(), ONE);
+    assert_eq!(disconnect(&mut bench), Ok(()));
+    assert_eq!(bench.sent(), [DISCONNECT]);
 }
 
 #[test]
