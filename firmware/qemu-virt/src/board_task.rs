@@ -156,6 +156,8 @@ impl Owner {
                 break;
             }
             self.typed(&typed[..len]);
+            // Each time, so that nothing the board says is lost, however much is typed at once.
+            self.obey();
         }
         let address = net::address(self.stack);
         if address != self.address {

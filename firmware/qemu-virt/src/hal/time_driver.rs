@@ -29,10 +29,12 @@ pub struct Start {
 /// Starts the clock. Call it once, before anything asks for the time.
 pub fn start(start: Start) {
     critical_section::with(|cs| {
-        if let Some(ticks) = start.ticks {
-            write_halves(MTIME, ticks);
-        }
         let clock = &mut *CLOCK.0.borrow_ref_mut(cs);
+        if let Some(wanted) = start.ticks {
+            let before = ticks();
+            write_halves(MTIME, wanted);
+            clock.set_forward = wanted.saturating_sub(before);
+        }
         clock.start = start;
         clock.ticks = ticks();
         clock.extender = ClockExtender::new(start.micros_per_step);
@@ -41,7 +43,8 @@ pub fn start(start: Start) {
 
 /// The time since the machine was switched on or restarted, by its own counter.
 pub fn uptime() -> Duration {
-    Duration::from_nanos(ticks() * 100)
+    let set_forward = critical_section::with(|cs| CLOCK.0.borrow_ref(cs).set_forward);
+    Duration::from_micros((ticks() - set_forward) / TICKS_PER_MICRO)
 }
 
 pub(super) fn handle_interrupt() {
@@ -52,6 +55,8 @@ struct Shared(Mutex<RefCell<Clock>>);
 
 struct Clock {
     start: Start,
+    /// By how much the machine's counter was set forward.
+    set_forward: u64,
     /// The machine's counter at the start.
     ticks: u64,
     extender: ClockExtender,
@@ -122,6 +127,7 @@ fn write_halves(register: usize, value: u64) {
 
 embassy_time_driver::time_driver_impl!(static CLOCK: Shared = Shared(Mutex::new(RefCell::new(Clock {
     start: Start { micros: 0, micros_per_step: 1, ticks: None },
+    set_forward: 0,
     ticks: 0,
     extender: ClockExtender::from_micros(),
     queue: Queue::new(),
