@@ -1,5 +1,7 @@
-//! What developers run: `cargo xtask firmware`.
+//! What developers run: `cargo xtask firmware`, `cargo xtask docs`.
 
+#[cfg(feature = "docs")]
+mod docs;
 #[cfg(feature = "firmware")]
 mod firmware;
 
@@ -25,6 +27,11 @@ fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
         .ok_or("the repository is not where it was")?;
     match arguments.split_first() {
         Some((verb, rest)) if verb == "firmware" => firmware(root, rest),
+        Some((verb, rest)) if verb == "docs" => docs(root, rest),
+        Some((flag, [])) if flag == "--help" || flag == "-h" => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
         _ => {
             eprintln!("{USAGE}");
             Ok(ExitCode::from(2))
@@ -38,22 +45,31 @@ fn firmware(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds this program again with what makes images, and lets that do it: an ordinary build of the
-/// workspace does not pay for it.
 #[cfg(not(feature = "firmware"))]
 fn firmware(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    again_with("firmware", root, arguments)
+}
+
+#[cfg(feature = "docs")]
+fn docs(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    docs::run(root, arguments)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(feature = "docs"))]
+fn docs(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    again_with("docs", root, arguments)
+}
+
+/// Builds this program again with what the command `verb` needs, and lets that do it: an ordinary
+/// build of the workspace does not pay for it.
+#[cfg(not(all(feature = "firmware", feature = "docs")))]
+fn again_with(verb: &str, root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let status = std::process::Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--quiet",
-            "--package",
-            "xtask",
-            "--features",
-            "firmware",
-        ])
+        .args(["run", "--quiet", "--package", "xtask", "--features", verb])
         .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
-        .args(["--", "firmware"])
+        .args(["--", verb])
         .args(arguments)
         .status()?;
     Ok(ExitCode::from(u8::from(!status.success())))
@@ -62,4 +78,5 @@ fn firmware(root: &Path, arguments: &[String]) -> Result<ExitCode, Box<dyn Error
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+docs       write the reference pages that are made from code and data
 firmware   build the firmware's images and measure them; --help tells more";

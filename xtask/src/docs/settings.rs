@@ -1,0 +1,157 @@
+//! The settings, from the board's own table of them.
+
+use declic_board::{Accepts, Key};
+
+use super::language::Language;
+use super::markdown::{code, table};
+
+pub fn page(language: &Language) -> String {
+    let mut page = language.pick(ENGLISH, FRENCH).to_owned();
+    let mut left: Vec<_> = Key::ALL.to_vec();
+    for (english, french, keys) in GROUPS {
+        let (here, others) = left.into_iter().partition(|key| keys.contains(&key.name()));
+        left = others;
+        page += &group(language, language.pick(english, french), here);
+    }
+    if !left.is_empty() {
+        page += &group(language, language.pick("Others", "Autres"), left);
+    }
+    page
+}
+
+fn group(language: &Language, title: &str, keys: Vec<Key>) -> String {
+    let head = language.pick(
+        ["Setting", "Default", "Values", "What it does", "No."],
+        ["Réglage", "Défaut", "Valeurs", "Ce qu'il fait", "Nº"],
+    );
+    let rows = keys.into_iter().map(|key| {
+        let secret = language.pick(" (secret)", " (secret)");
+        [
+            code(key.name()) + if key.is_secret() { secret } else { "" },
+            match key.default_value() {
+                "" => String::new(),
+                value => code(value),
+            },
+            values(language, key),
+            language.say(key.doc()),
+            key.number().to_string(),
+        ]
+    });
+    format!("\n## {title}\n\n{}", table(head, rows))
+}
+
+fn values(language: &Language, key: Key) -> String {
+    match key.accepts() {
+        Accepts::Number { min, max } => {
+            let to = language.pick("to", "à");
+            let unit = key.unit();
+            format!("{min} {to} {max} {unit}").trim_end().to_owned()
+        }
+        Accepts::OneOf(words) => words
+            .iter()
+            .map(|word| code(word))
+            .collect::<Vec<_>>()
+            .join(", "),
+        // The rule of a short text leaves no room for a longer one.
+        Accepts::Text { max_len, rule } if max_len < 20 => language.say(rule),
+        Accepts::Text { max_len, rule } => {
+            let rule = language.say(rule);
+            let at_most = language.pick("at most", "au plus");
+            let bytes = language.pick("bytes", "octets");
+            let semicolon = language.pick(";", " ;");
+            format!("{rule}{semicolon} {at_most} {max_len} {bytes}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// What is not named here comes at the end.
+const GROUPS: [(&str, &str, &[&str]); 5] = [
+    (
+        "The board",
+        "La carte",
+        &[
+            "role",
+            "name",
+            "board",
+            "button-pin",
+            "button-active-low",
+            "debounce",
+            "led-pin",
+            "led-kind",
+            "log-level",
+            "factory-reset-button",
+        ],
+    ),
+    (
+        "The network",
+        "Le réseau",
+        &[
+            "wifi-ssid",
+            "wifi-password",
+            "hostname",
+            "address",
+            "gateway",
+            "dns",
+        ],
+    ),
+    (
+        "The broker",
+        "Le courtier",
+        &["broker", "port", "user", "password", "client-id", "mqtt"],
+    ),
+    (
+        "From button to light",
+        "Du bouton à la lumière",
+        &[
+            "topic",
+            "pair",
+            "payload-on",
+            "payload-off",
+            "qos",
+            "retain",
+            "topics",
+        ],
+    ),
+    (
+        "Staying connected",
+        "Rester connecté",
+        &[
+            "keep-alive",
+            "ping-timeout",
+            "connect-timeout",
+            "session-expiry",
+            "backoff-base",
+            "backoff-cap",
+            "stable-uptime",
+        ],
+    ),
+];
+
+const ENGLISH: &str = "\
+# Settings
+
+<!-- Made by `cargo xtask docs` from the table in crates/board. Don't edit this file. -->
+
+Everything that can be set on a board. The names and values are the same for a real board and for
+`declic board --set KEY=VALUE`, which has no use for Wi-Fi and pins. An empty default means that the
+setting is empty. Bytes are counted in UTF-8: an accented letter has two. A secret is never shown, only
+whether it is set.
+
+Every value is checked when it is set; one that is not accepted changes nothing. The last column is
+the number under which a board stores the setting; it never changes.
+";
+
+const FRENCH: &str = "\
+# Réglages
+
+<!-- Écrit par `cargo xtask docs` à partir de la table de crates/board. Ne pas modifier ici. -->
+
+Tout ce qui se règle sur une carte. Les noms et les valeurs sont les mêmes pour une vraie carte et pour
+`declic board --set RÉGLAGE=VALEUR`, qui n'a que faire du Wi-Fi et des broches. Sans valeur par défaut,
+le réglage est vide. Les octets sont comptés en UTF-8 : une lettre accentuée en prend deux. Un secret
+n'est jamais affiché ; on voit seulement s'il est défini.
+
+Chaque valeur est vérifiée quand on la donne ; une valeur refusée ne change rien. La dernière colonne est
+le numéro sous lequel la carte enregistre le réglage ; il ne change jamais.
+";
