@@ -54,7 +54,8 @@ pub use effect::{Cause, Effect, Notice};
 pub use id::{BoardId, InvalidBoardId};
 pub use led::{Command, Led};
 pub use link::Connection;
+pub use settings::flash;
 pub use settings::{
-    Accepts, Key, LONGEST_VALUE, LedKind, LinkTopic, LogLevel, Role, SettingError, Settings, Shown,
-    Topics, VersionChoice,
+    Accepts, Key, KeySet, LONGEST_VALUE, LedKind, LinkTopic, LogLevel, Role, SettingError,
+    Settings, Shown, Topics, VersionChoice,
 };

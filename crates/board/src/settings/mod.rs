@@ -17,6 +17,8 @@
 //! # Ok::<(), declic_board::SettingError>(())
 //! ```
 
+pub mod flash;
+mod key_set;
 mod table;
 mod value;
 
@@ -27,6 +29,7 @@ use core::time::Duration;
 use declic_mqtt::{QoS, TopicFilter, TopicName};
 use heapless::String;
 
+pub use key_set::KeySet;
 pub use table::{Key, Settings};
 use value::Choice;
 pub use value::{Accepts, LedKind, LogLevel, Role, Topics, VersionChoice};
@@ -81,6 +84,11 @@ impl Settings {
             settings: self,
             key,
         }
+    }
+
+    /// Whether ON and OFF are the same word, which [`Self::set_key`] prevents.
+    fn has_same_payloads(&self) -> bool {
+        crate::led::is_word(self.payload_on().as_bytes(), self.payload_off())
     }
 
     /// Writes what [`Self::set_key`] takes to set the same value again, passwords included: for

@@ -180,6 +180,11 @@ impl Key {
         Self::ALL.iter().copied().find(|key| key.name() == name)
     }
 
+    /// The key that is stored under that number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.number() == number)
+    }
+
     /// Whether its value must not be shown.
     pub const fn is_secret(self) -> bool {
         matches!(self, Self::Password | Self::WifiPassword)
