@@ -124,6 +124,7 @@ fn a_press_while_offline_arrives_once_after_the_broker_has_returned() {
     button.expect("pressed ON");
     let _broker = Embedded::again(address);
     let port = address.port().to_string();
+    // It may come before the subscription, and so be retained, or after it.
     let mut watch = Running::start(&[
         "sub",
         "-h",
@@ -132,18 +133,21 @@ fn a_press_while_offline_arrives_once_after_the_broker_has_returned() {
         &port,
         "-t",
         "esp32/data",
-        "-v",
         "-q",
         "1",
-        "-C",
-        "2",
+        "-F",
+        "%r %p",
     ]);
-    watch.expect("esp32/data ON");
+    watch.expect_any(&["0 ON", "1 ON"]);
     button.expect("connected to ");
     button.send("press");
-    watch.expect("esp32/data OFF");
-    assert_eq!(watch.wait().0, Some(0));
-    assert_eq!(watch.seen(), ["esp32/data ON", "esp32/data OFF"]);
+    watch.expect("0 OFF");
+    let count = |line| watch.seen().iter().filter(|seen| *seen == line).count();
+    assert!(
+        count("0 ON") <= 1 && count("1 ON") <= 1,
+        "{:?}",
+        watch.seen()
+    );
     button.quit();
 }
 

@@ -99,6 +99,13 @@ impl Running {
         }
     }
 
+    /// Waits for a line that begins with one of `starts`.
+    pub fn expect_any(&mut self, starts: &[&str]) {
+        while let line = self.expect("")
+            && !starts.iter().any(|start| line.starts_with(start))
+        {}
+    }
+
     /// [`Self::expect`], of its standard error.
     pub fn expect_error(&mut self, start: &str) -> String {
         match self.errors.find(start) {
