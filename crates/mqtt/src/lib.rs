@@ -14,6 +14,8 @@
 extern crate std;
 
 pub mod client;
+#[cfg(feature = "embedded-io-async")]
+pub mod io;
 pub mod packet;
 mod time;
 mod topic;

@@ -91,7 +91,8 @@ impl<'b> Receiver<'b> {
         }
     }
 
-    fn space(&mut self) -> &mut [u8] {
+    /// Space behind what was received.
+    pub(super) fn space(&mut self) -> &mut [u8] {
         self.take_back();
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

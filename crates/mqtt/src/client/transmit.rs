@@ -49,28 +49,40 @@ impl Client<'_> {
     /// Bytes to be sent now, from one packet or several; empty when there are none. Call
     /// [`Self::transmitted`] with how many of them the transport took, then this again.
     pub fn transmit(&mut self) -> &[u8] {
+        self.buffers().1
+    }
+
+    /// [`Self::rx_space`] and [`Self::transmit`] at a time, for an owner that waits until it can
+    /// read or write.
+    pub fn buffers(&mut self) -> (&mut [u8], &[u8]) {
         if self.receiver.is_ended {
-            return &[];
+            return (&mut [], &[]);
         }
         if self.phase == Phase::SendingConnect {
-            return self.receiver.connect_to_send();
+            return (&mut [], self.receiver.connect_to_send());
         }
         if !self.scratch.has_unsent() && self.outbox.is_between_packets() {
             self.fill_scratch();
         }
-        if self.scratch.has_unsent() {
-            return self.scratch.unsent();
+        let may_send = matches!(self.phase, Phase::Connected | Phase::Finishing);
+        if may_send && !self.scratch.has_unsent() && self.outbox.sendable().is_empty() {
+            self.release();
         }
-        match self.phase {
-            Phase::Connected | Phase::Finishing => {
-                if self.outbox.sendable().is_empty() {
-                    self.release();
-                }
-                self.outbox.sendable()
-            }
-            Phase::Failing(_) => self.outbox.rest_of_packet(),
-            _ => &[],
-        }
+        let unsent = if self.scratch.has_unsent() {
+            self.scratch.unsent()
+        } else if may_send {
+            self.outbox.sendable()
+        } else if matches!(self.phase, Phase::Failing(_)) {
+            self.outbox.rest_of_packet()
+        } else {
+            &[]
+        };
+        let space = if may_send || self.phase == Phase::AwaitingConnAck {
+            self.receiver.space()
+        } else {
+            &mut []
+        };
+        (space, unsent)
     }
 
     /// The transport took `len` of the bytes that [`Self::transmit`] returned.

@@ -142,7 +142,7 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(250))]
 
     #[test]
     fn any_bytes_are_events_or_an_end_and_the_same_at_any_split(
