@@ -22,7 +22,9 @@ pub enum Event<'a> {
     /// A message, or its beginning.
     ///
     /// A packet that fits in the receive buffer comes whole, `remaining` being 0. Of a larger one,
-    /// [`Event::MessageChunk`]s follow. It is acknowledged once its last byte was given out.
+    /// [`Event::MessageChunk`]s follow. It is acknowledged once its last byte was given out; if
+    /// [`Event::Closed`] comes before, it was cut, and a server that keeps the session sends it
+    /// again from its beginning (QoS 1 and 2).
     Message {
         /// The message; its `payload` is the first part.
         publish: Publish<'a>,

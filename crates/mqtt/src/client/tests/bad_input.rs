@@ -9,7 +9,7 @@ use crate::packet::{Auth, DecodeError, PacketKind, Subscribe, Unsubscribe};
 fn ends(version: ProtocolVersion, bytes: &[u8], error: ProtocolError) {
     let mut bench = Bench::online(version);
     let mut events = bench.say_bytes(bytes);
-    // v5 [MQTT-4.13.1-1], v3.1.1 [MQTT-4.8.0-1]
+    // v3.1.1 [MQTT-4.8.0-1]
     let expected: &[Packet<'_>] = match version {
         V3 => &[],
         V5 => &[goodbye(error.reason_code())],
@@ -91,9 +91,9 @@ fn malformed_bytes_end_the_connection_with_their_reason() {
                     flags: 1,
                 },
             ),
-            // v3.1.1 and v5 [MQTT-3.3.1-4]
+            // v3.1.1 [MQTT-3.3.1-4], v5 [MQTT-3.3.1-4]
             (&[0x36, 5, 0, 1, b't', 0, 1], DecodeError::QoS),
-            // v3.1.1 and v5 [MQTT-3.3.1-2]
+            // v3.1.1 [MQTT-3.3.1-2], v5 [MQTT-3.3.1-2]
             (&[0x38, 4, 0, 1, b't', 0], DecodeError::DupWithoutId),
             (&[0x40, 2, 0, 0], DecodeError::ZeroPacketId),
             (

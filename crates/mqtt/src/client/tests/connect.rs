@@ -144,7 +144,6 @@ fn half_a_connack_does_not_move_the_deadline() {
 
 #[test]
 fn a_refusal_is_reported_with_its_code() {
-    // v3.1.1 [MQTT-3.2.2-4]: a refused client has no session.
     let codes_of_3_1_1 = [
         (1, ReasonCode::UnsupportedProtocolVersion),
         (2, ReasonCode::ClientIdentifierNotValid),

@@ -42,7 +42,7 @@ fn qos_1_is_finished_by_puback() {
 #[test]
 fn qos_2_is_finished_by_pubcomp() {
     // v3.1.1 [MQTT-4.3.3-1]
-    // v5 [MQTT-4.3.3-1] to [MQTT-4.3.3-5]
+    // v5 [MQTT-4.3.3-1], [MQTT-4.3.3-2], [MQTT-4.3.3-3], [MQTT-4.3.3-4] and [MQTT-4.3.3-5]
     for version in BOTH {
         let mut bench = Bench::online(version);
         assert_eq!(bench.publish(QoS::ExactlyOnce, "x"), Some(id(1)));

@@ -127,7 +127,7 @@ fn pubrels_are_sent_again_before_messages_in_the_order_of_the_pubrecs() {
 
 #[test]
 fn a_message_is_not_sent_again_behind_its_pubrec() {
-    // v5 [MQTT-4.3.3-4] and [MQTT-4.3.3-5]
+    // v5 [MQTT-4.3.3-4], [MQTT-4.3.3-5] and [MQTT-4.3.3-6]
     for version in BOTH {
         let mut bench = Bench::online(version);
         bench.publish(QoS::ExactlyOnce, "x");

@@ -418,7 +418,8 @@ proptest! {
     #![proptest_config(config(120))]
 
     // v3.1.1 [MQTT-4.3.1-1], [MQTT-4.3.2-1], [MQTT-4.3.2-2], [MQTT-4.3.3-1] and [MQTT-4.3.3-2]
-    // v5 [MQTT-4.3.1-1] to [MQTT-4.3.3-13], [MQTT-4.4.0-1] and [MQTT-4.9.0-2]
+    // v5 [MQTT-4.3.1-1], [MQTT-4.3.2-3], [MQTT-4.3.3-3], [MQTT-4.3.3-5] and [MQTT-4.3.3-10]
+    // v5 [MQTT-4.4.0-1] and [MQTT-4.9.0-2]
     #[test]
     fn whatever_happens_messages_arrive_as_their_qos_promises(
         sizes in sizes(),
