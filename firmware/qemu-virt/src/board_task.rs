@@ -22,8 +22,8 @@ pub struct Owner {
     pub board: Board<'static>,
     /// The settings as they are typed; the board uses those it was made with.
     pub settings: Settings,
-    /// What the settings are when nothing is stored.
-    pub defaults: Settings,
+    /// The settings as they will be after a restart.
+    pub stored: Settings,
     pub store: Option<Store>,
     pub stack: Stack<'static>,
     pub address: Option<Ipv4Address>,

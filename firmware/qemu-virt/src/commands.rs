@@ -89,15 +89,19 @@ impl Owner {
         let Some(store) = &mut self.store else {
             return say!("there is no flash to keep the settings in");
         };
-        let (mut value, mut default) = (String::<128>::new(), String::<128>::new());
+        let (mut value, mut stored) = (String::<128>::new(), String::<128>::new());
         for key in Key::ALL {
             value.clear();
-            default.clear();
+            stored.clear();
             // No value is longer.
             let _ = self.settings.write_value(*key, &mut value);
-            let _ = self.defaults.write_value(*key, &mut default);
-            if store.save(key.name(), &value, &default).is_err() {
-                return say!("the flash can't be written");
+            let _ = self.stored.write_value(*key, &mut stored);
+            if value != stored {
+                if store.save(key.name(), &value).is_err() {
+                    return say!("the flash can't be written");
+                }
+                // Can't fail: it was set before.
+                let _ = self.stored.set_key(*key, &value);
             }
         }
         say!("saved");

@@ -45,8 +45,7 @@ async fn main(spawner: Spawner) {
         return say!("there is no network card");
     };
     let mut store = devices.disk.and_then(Flash::new).map(Store::new);
-    let defaults = factory_settings();
-    let settings = load(store.as_mut(), &defaults);
+    let settings = load(store.as_mut(), factory_settings());
 
     let id = BoardId::new(device.mac());
     say!("id {id}, role {}", settings.role());
@@ -69,8 +68,8 @@ async fn main(spawner: Spawner) {
     static OWNER: StaticCell<Owner> = StaticCell::new();
     let owner = OWNER.init_with(|| Owner {
         board: Board::new(id, settings.clone(), seed(id), memory),
+        stored: settings.clone(),
         settings,
-        defaults,
         store,
         stack,
         address: None,
@@ -100,9 +99,8 @@ fn factory_settings() -> Settings {
     settings
 }
 
-/// The stored settings, and the defaults for what is missing or broken.
-fn load(store: Option<&mut Store>, defaults: &Settings) -> Settings {
-    let mut settings = defaults.clone();
+/// The stored settings, and those that are given for what is missing or broken.
+fn load(store: Option<&mut Store>, mut settings: Settings) -> Settings {
     let loaded = store.map(|store| {
         store.load(|key, value| {
             if settings.set(key, value).is_err() {

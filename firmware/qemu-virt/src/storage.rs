@@ -51,23 +51,14 @@ impl Store {
         })
     }
 
-    /// Stores `value` under `key`, unless it is stored there already. What is not stored has the
-    /// value `default`.
+    /// Stores `value` under `key`.
     ///
     /// # Errors
     /// The flash can't be written, or is full.
-    pub fn save(&mut self, key: &str, value: &str, default: &str) -> Result<(), StoreError> {
+    pub fn save(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
         let name = Name::try_from(key).map_err(|_| StoreError)?;
-        let buffer = &mut self.buffer;
-        block_on(async {
-            let stored = self.map.fetch_item::<&[u8]>(buffer, &name).await;
-            let stored = stored.map_err(|_| StoreError)?;
-            if stored.unwrap_or(default.as_bytes()) == value.as_bytes() {
-                return Ok(());
-            }
-            let stored = self.map.store_item(buffer, &name, &value.as_bytes()).await;
-            stored.map_err(|_| StoreError)
-        })
+        let value = value.as_bytes();
+        block_on(self.map.store_item(&mut self.buffer, &name, &value)).map_err(|_| StoreError)
     }
 
     /// Forgets everything.

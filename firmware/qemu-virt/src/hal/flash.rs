@@ -13,6 +13,10 @@ use super::virtio::Memory;
 /// The flash.
 pub struct Flash {
     disk: VirtIOBlk<Memory, MmioTransport<'static>>,
+    /// The sector that was read or written last: settings are read in pieces of a few bytes.
+    sector: [u8; SECTOR_SIZE],
+    /// Which one that is.
+    number: Option<usize>,
 }
 
 /// Why the flash was not read or written.
@@ -30,7 +34,11 @@ impl Flash {
     /// The flash on that disk; `None` if the disk does not start.
     pub fn new(transport: MmioTransport<'static>) -> Option<Self> {
         let disk = VirtIOBlk::new(transport).ok()?;
-        Some(Self { disk })
+        Some(Self {
+            disk,
+            sector: [0; SECTOR_SIZE],
+            number: None,
+        })
     }
 
     /// Whether `offset..offset + len` is inside, in whole units.
@@ -48,15 +56,24 @@ impl Flash {
         }
     }
 
-    fn read_sector(&mut self, number: usize) -> Result<[u8; SECTOR_SIZE], FlashError> {
-        let mut sector = [0; SECTOR_SIZE];
-        let read = self.disk.read_blocks(number, &mut sector);
-        read.map(|()| sector).map_err(|_| FlashError::Disk)
+    /// Has the sector with that number in `self.sector`.
+    fn read_sector(&mut self, number: usize) -> Result<(), FlashError> {
+        if self.number != Some(number) {
+            self.number = None;
+            let read = self.disk.read_blocks(number, &mut self.sector);
+            read.map_err(|_| FlashError::Disk)?;
+            self.number = Some(number);
+        }
+        Ok(())
     }
 
-    fn write_sector(&mut self, number: usize, sector: &[u8]) -> Result<(), FlashError> {
-        let written = self.disk.write_blocks(number, sector);
-        written.map_err(|_| FlashError::Disk)
+    /// Writes `self.sector` as the sector with that number.
+    fn write_sector(&mut self, number: usize) -> Result<(), FlashError> {
+        self.number = None;
+        let written = self.disk.write_blocks(number, &self.sector);
+        written.map_err(|_| FlashError::Disk)?;
+        self.number = Some(number);
+        Ok(())
     }
 }
 
@@ -72,8 +89,8 @@ impl ReadNorFlash for Flash {
         let mut at = offset as usize;
         let mut left = bytes;
         while !left.is_empty() {
-            let sector = self.read_sector(at / SECTOR_SIZE)?;
-            let from = &sector[at % SECTOR_SIZE..];
+            self.read_sector(at / SECTOR_SIZE)?;
+            let from = &self.sector[at % SECTOR_SIZE..];
             let len = from.len().min(left.len());
             let (part, rest) = left.split_at_mut(len);
             part.copy_from_slice(&from[..len]);
@@ -96,8 +113,10 @@ impl NorFlash for Flash {
         let len = to.checked_sub(from).ok_or(FlashError::OutOfBounds)? as usize;
         self.check(from, len, Self::ERASE_SIZE)?;
         let sectors = from as usize / SECTOR_SIZE..to as usize / SECTOR_SIZE;
-        for sector in sectors {
-            self.write_sector(sector, &[0xff; SECTOR_SIZE])?;
+        self.number = None;
+        self.sector = [0xff; SECTOR_SIZE];
+        for number in sectors {
+            self.write_sector(number)?;
         }
         Ok(())
     }
@@ -107,13 +126,13 @@ impl NorFlash for Flash {
         let mut at = offset as usize;
         let mut left = bytes;
         while !left.is_empty() {
-            let mut sector = self.read_sector(at / SECTOR_SIZE)?;
-            let into = &mut sector[at % SECTOR_SIZE..];
+            self.read_sector(at / SECTOR_SIZE)?;
+            let into = &mut self.sector[at % SECTOR_SIZE..];
             let (part, rest) = left.split_at(into.len().min(left.len()));
             for (bits, clear) in into.iter_mut().zip(part) {
                 *bits &= clear;
             }
-            self.write_sector(at / SECTOR_SIZE, &sector)?;
+            self.write_sector(at / SECTOR_SIZE)?;
             left = rest;
             at += part.len();
         }
