@@ -58,17 +58,17 @@ fn chip_table(table: &Table, name: &str) -> Result<String, Box<dyn Error>> {
         }
         writeln!(
             code,
-            "    BoardPins {{ name: {:?}, button: {}, button_active_high: {}, led: {}, \
-             led_kind: LedKind::{}, led_active_high: {} }},",
+            "    BoardPins {{ name: {:?}, button: {}, button_active_low: {}, led: {}, \
+             led_kind: LedKind::{} }},",
             board.name,
             board.button.pin,
-            board.button.active == Active::High,
+            board.button.active == Active::Low,
             board.led.pin,
-            match board.led.kind {
-                LedKind::Plain => "Plain",
-                LedKind::Ws2812 => "Ws2812",
+            match (board.led.kind, board.led.active) {
+                (LedKind::Plain, Active::High) => "PlainHigh",
+                (LedKind::Plain, Active::Low) => "PlainLow",
+                (LedKind::Ws2812, _) => "Ws2812",
             },
-            board.led.active == Active::High,
         )?;
     }
     writeln!(code, "];")?;
@@ -146,14 +146,14 @@ struct Led {
     active: Active,
 }
 
-#[derive(Deserialize, PartialEq)]
+#[derive(Deserialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum Active {
     High,
     Low,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum LedKind {
     Plain,

@@ -5,7 +5,7 @@
 
 use core::pin::pin;
 
-use declic_board::{Board, Effect, Settings};
+use declic_board::{Board, Effect, KeySet, Settings};
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
@@ -13,7 +13,6 @@ use embassy_net::{Ipv4Address, Stack};
 use embassy_time::{Duration, Timer, with_timeout};
 use heapless::{String, Vec};
 
-use crate::hardware::Hardware;
 use crate::led::Led;
 use crate::restart::Reason;
 use crate::storage::Store;
@@ -25,7 +24,8 @@ pub struct Owner {
     pub board: Board<'static>,
     /// The settings as they are typed; the board uses those it was made with.
     pub settings: Settings,
-    pub hardware: Hardware,
+    /// The settings that are in the flash.
+    pub stored: KeySet,
     pub store: Store,
     pub led: Led,
     pub stack: Stack<'static>,

@@ -1,5 +1,9 @@
 //! The chip, its boards and its flash: tables made from `boards.toml` and `partitions.csv`.
 
+use declic_board::{LedKind, Settings};
+
+use crate::say;
+
 /// What differs between chips.
 pub struct Chip {
     pub title: &'static str,
@@ -11,28 +15,42 @@ pub struct Chip {
     pub input_only: u64,
 }
 
-/// The pins of a board.
+/// Where a board has its button and its LED.
 #[derive(Clone, Copy)]
 pub struct BoardPins {
     pub name: &'static str,
     pub button: u8,
-    pub button_active_high: bool,
+    pub button_active_low: bool,
     pub led: u8,
     pub led_kind: LedKind,
-    pub led_active_high: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "not every chip has boards with both")]
-pub enum LedKind {
-    Plain,
-    Ws2812,
 }
 
 impl BoardPins {
-    /// The board with that name, among those of this chip.
-    pub fn find(name: &str) -> Option<Self> {
-        BOARDS.iter().copied().find(|board| board.name == name)
+    /// What the settings say, and for the rest what the board's model has.
+    pub fn new(settings: &Settings) -> Self {
+        let named = settings
+            .board()
+            .map(|name| (name, BOARDS.iter().find(|board| board.name == name)));
+        let model = match named {
+            Some((_, Some(model))) => model,
+            Some((name, None)) => {
+                say!("board: no {} board is called {name}", CHIP.title);
+                &BOARDS[0]
+            }
+            None => &BOARDS[0],
+        };
+        Self {
+            name: model.name,
+            button: settings.button_pin().unwrap_or(model.button),
+            button_active_low: settings
+                .button_active_low()
+                .unwrap_or(model.button_active_low),
+            led: settings.led_pin().unwrap_or(model.led),
+            led_kind: match settings.led_kind() {
+                LedKind::Auto => model.led_kind,
+                kind => kind,
+            },
+        }
     }
 }
 

@@ -19,14 +19,14 @@ pub struct Edge {
 }
 
 /// Starts watching `pin`. Call it once.
-pub fn start(pin: AnyPin<'static>, active_high: bool, io_mux: IO_MUX<'static>) {
-    let pull = if active_high { Pull::Down } else { Pull::Up };
+pub fn start(pin: AnyPin<'static>, active_low: bool, io_mux: IO_MUX<'static>) {
+    let pull = if active_low { Pull::Up } else { Pull::Down };
     let input = Input::new(pin, InputConfig::default().with_pull(pull));
     Io::new(io_mux).set_interrupt_handler(on_edge);
     critical_section::with(|cs| {
         let mut contact = Contact {
             input,
-            closed_level: Level::from(active_high),
+            closed_level: Level::from(!active_low),
             edges: Deque::new(),
         };
         // What it is at the start, before any edge.

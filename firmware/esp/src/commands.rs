@@ -2,11 +2,9 @@
 
 use core::fmt;
 
-use declic_board::{Key, SettingError};
-use heapless::String;
+use declic_board::{Key, Settings};
 
 use crate::board_task::Owner;
-use crate::hardware::Hardware;
 use crate::{clock, net, restart, say};
 
 impl Owner {
@@ -41,8 +39,7 @@ impl Owner {
             ),
             "status" => self.status(),
             "get" if rest.is_empty() => {
-                let keys = Key::ALL.iter().map(|key| key.name());
-                keys.chain(Hardware::KEYS).for_each(|key| self.get(key));
+                Key::ALL.iter().for_each(|key| self.get(key.name()));
             }
             "get" => self.get(rest),
             "set" => {
@@ -53,9 +50,9 @@ impl Owner {
             "press" => self.board.press(clock::now()),
             "scan" => net::scan(),
             "restart" => restart::restart(),
-            "factory-reset" => match self.store.erase() {
+            "factory-reset" => match self.store.forget() {
                 Ok(()) => restart::restart(),
-                Err(_) => say!("the flash can't be erased"),
+                Err(error) => say!("not forgotten: {error}"),
             },
             _ => say!("there is no command `{verb}`; try help"),
         }
@@ -76,56 +73,30 @@ impl Owner {
     }
 
     fn get(&self, key: &str) {
-        if let Ok(value) = self.settings.get(key) {
-            say!("{key} = {value}");
-        } else if key == "wifi-password" {
-            let set = !self.hardware.wifi_password.is_empty();
-            say!("{key} = {}", if set { "(set)" } else { "" });
-        } else if Hardware::KEYS.contains(&key) {
-            let mut value = String::<64>::new();
-            let _ = self.hardware.write(key, &mut value);
-            say!("{key} = {value}");
-        } else {
-            say!("there is no setting `{key}`");
+        match self.settings.get(key) {
+            Ok(value) => say!("{key} = {value}"),
+            Err(error) => say!("{error}"),
         }
     }
 
     fn set(&mut self, key: &str, value: &str) {
         match self.settings.set(key, value) {
-            Err(SettingError::UnknownKey(_)) => match self.hardware.set(key, value) {
-                Some(()) => {}
-                None if Hardware::KEYS.contains(&key) => return say!("{key} can't be that"),
-                None => return say!("there is no setting `{key}`"),
-            },
-            Err(error) => return say!("{error}"),
-            Ok(()) => {}
+            Ok(()) => say!("ok; `save` keeps it, and after `restart` it is used"),
+            Err(error) => say!("{error}"),
         }
-        say!("ok; `save` keeps it, and after `restart` it is used");
     }
 
     fn save(&mut self) {
-        let mut result = Ok(());
-        let mut value = String::<128>::new();
+        let defaults = Settings::default();
         for key in Key::ALL {
-            value.clear();
-            let _ = self.settings.write_value(*key, &mut value);
-            if value != key.default_value() {
-                result = result.and(self.store.save(key.name(), &value));
+            if self.stored.contains(*key) || !self.settings.agrees(&defaults, *key) {
+                if let Err(error) = self.store.store(*key, &self.settings.value(*key)) {
+                    return say!("not saved: {error}");
+                }
+                self.stored.insert(*key);
             }
         }
-        for key in Hardware::KEYS {
-            value.clear();
-            let _ = self.hardware.write(key, &mut value);
-            result = result.and(self.store.save(key, &value));
-        }
-        say!(
-            "{}",
-            if result.is_ok() {
-                "saved"
-            } else {
-                "the flash can't be written"
-            }
-        );
+        say!("saved");
     }
 }
 

@@ -15,7 +15,6 @@ use esp_hal::gpio::AnyPin;
 use esp_hal::peripherals::UART0;
 use esp_hal::uart::{Config, Uart, UartRx, UartTx};
 use heapless::String;
-use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::wake;
 
@@ -30,8 +29,7 @@ pub fn line(text: fmt::Arguments<'_>) {
     let mut line = Line(String::new());
     // A line that is too long is cut.
     let _ = line.write_fmt(text);
-    line.0.truncate(LINE - 2);
-    let _ = line.0.push_str("\r\n");
+    let _ = line.0.push_str(END);
     let left_out = LEFT_OUT.load(Ordering::Relaxed);
     if OUT.free_capacity() < line.0.len() + if left_out > 0 { GAP.len() } else { 0 } {
         LEFT_OUT.store(left_out + 1, Ordering::Relaxed);
@@ -47,17 +45,6 @@ pub fn line(text: fmt::Arguments<'_>) {
 /// Takes typed bytes, from any of the ports.
 pub fn typed(buffer: &mut [u8]) -> usize {
     TYPED.try_read(buffer).unwrap_or(0)
-}
-
-/// Sends the log of the crates below to the console. Call it once, at the start.
-pub fn log_here() {
-    // SAFETY: called once, at the start, before anything else logs. (The safe functions need an
-    // instruction that the ESP32-C3 does not have.)
-    unsafe {
-        // Fails only where there is a logger already.
-        let _ = log::set_logger_racy(&LOGGER);
-        log::set_max_level_racy(LevelFilter::Warn);
-    }
 }
 
 /// UART0 at 115200 baud; `None` if its pins are taken.
@@ -133,29 +120,15 @@ struct Line(String<LINE>);
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.0.capacity() - self.0.len();
+        let room = LINE - END.len() - self.0.len();
         let len = text.floor_char_boundary(room.min(text.len()));
         self.0.push_str(&text[..len]).map_err(|_| fmt::Error)
     }
 }
 
-struct Logger;
-
-impl Log for Logger {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        say!("{}: {}", record.target(), record.args());
-    }
-
-    fn flush(&self) {}
-}
-
-static LOGGER: Logger = Logger;
-static OUT: Pipe<CriticalSectionRawMutex, 1024> = Pipe::new();
+static OUT: Pipe<CriticalSectionRawMutex, 2048> = Pipe::new();
 static TYPED: Pipe<CriticalSectionRawMutex, 128> = Pipe::new();
 static LEFT_OUT: AtomicU32 = AtomicU32::new(0);
 const GAP: &[u8] = b"(some lines were left out)\r\n";
+const END: &str = "\r\n";
 const LINE: usize = 160;

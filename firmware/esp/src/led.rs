@@ -1,12 +1,11 @@
 //! The LED: a plain one on a pin, or a WS2812 (one wire, one pixel) driven by the RMT peripheral.
 
+use declic_board::LedKind;
 use esp_hal::Blocking;
 use esp_hal::gpio::{AnyPin, Level, Output, OutputConfig};
 use esp_hal::peripherals::RMT;
 use esp_hal::rmt::{Channel, PulseCode, Rmt, Tx, TxChannelConfig, TxChannelCreator};
 use esp_hal::time::Rate;
-
-use crate::boards::LedKind;
 
 pub enum Led {
     Plain {
@@ -14,28 +13,22 @@ pub enum Led {
         on_level: Level,
     },
     Ws2812(Option<Channel<'static, Blocking, Tx>>),
-    /// The settings name a pin that can't be used.
-    Missing,
+    /// There is none, or the settings name a pin that can't be used.
+    None,
 }
 
 impl Led {
     /// The LED on `pin`, dark.
-    pub fn new(
-        kind: LedKind,
-        pin: Option<AnyPin<'static>>,
-        active_high: bool,
-        rmt: RMT<'static>,
-    ) -> Self {
-        let Some(pin) = pin else {
-            return Self::Missing;
+    pub fn new(kind: LedKind, pin: AnyPin<'static>, rmt: RMT<'static>) -> Self {
+        let plain = |pin, on_level: Level| Self::Plain {
+            pin: Output::new(pin, !on_level, OutputConfig::default()),
+            on_level,
         };
         let mut led = match kind {
-            LedKind::Plain => {
-                let on_level = Level::from(active_high);
-                let pin = Output::new(pin, !on_level, OutputConfig::default());
-                Self::Plain { pin, on_level }
-            }
+            LedKind::PlainHigh => plain(pin, Level::High),
+            LedKind::PlainLow => plain(pin, Level::Low),
             LedKind::Ws2812 => Self::Ws2812(channel(pin, rmt)),
+            LedKind::Auto | LedKind::None => Self::None,
         };
         led.set(false);
         led
@@ -56,7 +49,7 @@ impl Led {
                     channel
                 });
             }
-            Self::Missing => {}
+            Self::None => {}
         }
     }
 }

@@ -8,7 +8,6 @@ mod button;
 mod clock;
 mod commands;
 mod console;
-mod hardware;
 mod led;
 mod net;
 mod pins;
@@ -17,7 +16,7 @@ mod storage;
 mod wake;
 mod watchdog;
 
-use declic_board::{Backoff, Board, BoardId, Settings, Storage};
+use declic_board::{Backoff, Board, BoardId, KeySet, Settings, Storage};
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use esp_hal::clock::CpuClock;
@@ -26,12 +25,11 @@ use esp_hal::rng::Rng;
 use esp_hal::rtc_cntl::Rtc;
 use esp_hal::timer::timg::TimerGroup;
 use esp_radio::wifi::{ControllerConfig, Interface, WifiController};
-use heapless::{String, Vec};
+use heapless::Vec;
 use static_cell::StaticCell;
 
 use crate::board_task::{Buffers, Owner};
-use crate::boards::CHIP;
-use crate::hardware::Hardware;
+use crate::boards::{BoardPins, CHIP};
 use crate::led::Led;
 use crate::pins::Pins;
 use crate::restart::Reason;
@@ -44,13 +42,12 @@ async fn main(spawner: Spawner) {
     let p = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
     // The radio's heap: what the bootloader used, which nothing else can have, and a little more.
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: 64 * 1024);
-    esp_alloc::heap_allocator!(size: 24 * 1024);
+    esp_alloc::heap_allocator!(size: 36 * 1024);
     esp_rtos::start(TimerGroup::new(p.TIMG0).timer0, p.FROM_CPU_INTR0);
     spawner.spawn(watchdog::run(Rtc::new(p.RTC_TIMER)).expect(ONCE));
 
     // SAFETY: this is the only place, and no pin is taken from `p`.
     let mut pins = unsafe { Pins::new() };
-    console::log_here();
     let (rx, tx) = (pins.input(CHIP.console_rx), pins.output(CHIP.console_tx));
     let usb = {
         #[cfg(not(feature = "esp32"))]
@@ -70,21 +67,22 @@ async fn main(spawner: Spawner) {
     say!("Déclic {} on {}", env!("CARGO_PKG_VERSION"), CHIP.title);
     say!("last restart: {restart_reason}");
 
-    let mut store = Store::new(p.FLASH);
-    let (settings, hardware) = load(&mut store);
+    let mut store = Store::new(p.FLASH).expect("the partition table is right");
+    let (settings, stored) = load(&mut store);
 
-    let button = hardware.pins.button;
+    let board = BoardPins::new(&settings);
+    let button = board.button;
     match pins.input(button) {
-        Some(pin) => button::start(pin, hardware.pins.button_active_high, p.IO_MUX),
+        Some(pin) => button::start(pin, board.button_active_low, p.IO_MUX),
         None => say!("button-pin: GPIO{button} can't be used"),
     }
-    let led = hardware.pins.led;
-    let pin = pins.output(led);
-    if pin.is_none() {
-        say!("led-pin: GPIO{led} can't be used");
-    }
-    let active_high = hardware.pins.led_active_high;
-    let led = Led::new(hardware.pins.led_kind, pin, active_high, p.RMT);
+    let led = match pins.output(board.led) {
+        Some(pin) => Led::new(board.led_kind, pin, p.RMT),
+        None => {
+            say!("led-pin: GPIO{} can't be used", board.led);
+            Led::None
+        }
+    };
 
     let mac = efuse::interface_mac_address(InterfaceMacAddress::Station);
     let mut id = [0; 6];
@@ -92,10 +90,10 @@ async fn main(spawner: Spawner) {
     let id = BoardId::new(id);
     say!("id {id}, role {}", settings.role());
 
-    let station = net::station(&hardware).filter(|_| !hardware.wifi.is_empty());
+    let station = net::station(&settings);
     if station.is_none() || settings.broker().is_none() {
         say!("This board has no settings yet. Type, with your own names:");
-        say!("  set wifi MyNet");
+        say!("  set wifi-ssid MyNet");
         say!("  set wifi-password secret");
         say!("  set broker 192.168.1.20");
         say!("  set role publisher");
@@ -117,8 +115,8 @@ async fn main(spawner: Spawner) {
 
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = RESOURCES.init(StackResources::new());
-    let hostname = hostname(id);
-    let addresses = net::addresses(&hardware, &hostname);
+    let own_name = id.host_name();
+    let addresses = net::addresses(&settings, settings.host_name().unwrap_or(&own_name));
     let (stack, runner) = embassy_net::new(Interface::station(), addresses, resources, random());
     let backoff = Backoff::new(settings.backoff_base(), settings.backoff_cap(), random());
     spawner.spawn(net::run_stack(runner).expect(ONCE));
@@ -131,7 +129,7 @@ async fn main(spawner: Spawner) {
     let owner = OWNER.init_with(|| Owner {
         board: Board::new(id, settings.clone(), random(), memory),
         settings,
-        hardware,
+        stored,
         store,
         led,
         stack,
@@ -149,27 +147,24 @@ async fn main(spawner: Spawner) {
     spawner.spawn(board_task::run(owner, buffers).expect(ONCE));
 }
 
-/// The stored settings, and the defaults for what is missing or broken.
-fn load(store: &mut Store) -> (Settings, Hardware) {
-    let (mut settings, mut hardware) = (Settings::default(), Hardware::default());
-    let loaded = store.load(|key, value| {
-        if settings.set(key, value).is_err() && hardware.set(key, value).is_none() {
-            say!("setting {key}: what is stored can't be used");
+/// The stored settings, with the defaults for what is missing or broken.
+fn load(store: &mut Store) -> (Settings, KeySet) {
+    let mut settings = Settings::default();
+    match store.load(&mut settings) {
+        Ok(loaded) => {
+            if loaded.unreadable {
+                say!("the settings were not readable: all have their defaults");
+            }
+            for key in loaded.broken.iter() {
+                say!("{key}: what was stored is broken, so it has its default");
+            }
+            (settings, loaded.found)
         }
-    });
-    if loaded.is_err() {
-        say!("the stored settings can't be read: the defaults are used");
+        Err(error) => {
+            say!("{error}: all settings have their defaults");
+            (Settings::default(), KeySet::EMPTY)
+        }
     }
-    (settings, hardware)
-}
-
-/// `declic-` and the last digits of the id, as the router shows it.
-fn hostname(id: BoardId) -> String<16> {
-    let mut name = String::new();
-    let [.., a, b, c] = id.as_bytes();
-    // It has room for that.
-    let _ = core::fmt::write(&mut name, format_args!("declic-{a:02x}{b:02x}{c:02x}"));
-    name
 }
 
 /// Every task is spawned at one place that runs once.

@@ -4,7 +4,7 @@ use core::future::poll_fn;
 use core::net::Ipv4Addr;
 use core::pin::pin;
 
-use declic_board::Backoff;
+use declic_board::{Backoff, Settings};
 use embassy_futures::select::select;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{State, TcpSocket};
@@ -21,7 +21,6 @@ use esp_radio::wifi::{
     WifiController,
 };
 
-use crate::hardware::Hardware;
 use crate::watchdog::{self, Part};
 use crate::{say, wake};
 
@@ -36,38 +35,37 @@ pub fn scan() {
     SCAN.signal(());
 }
 
-/// The station's settings for the driver; `None` if the network's name or password can't be.
-pub fn station(hardware: &Hardware) -> Option<esp_radio::wifi::Config> {
-    let password = hardware.wifi_password.as_str();
-    let authentication = if password.is_empty() {
-        AuthenticationMethodConfig::Open
-    } else {
-        // The least that is accepted: a WPA3 network is joined with WPA3.
-        AuthenticationMethodConfig::WpaWpa2Personal(password.try_into().ok()?)
+/// The station's settings for the driver; `None` while no network is set.
+pub fn station(settings: &Settings) -> Option<esp_radio::wifi::Config> {
+    let authentication = match settings.wifi_password() {
+        None => AuthenticationMethodConfig::Open,
+        // The least that is accepted. The driver joins networks with WPA2 and WPA3 by WPA2; it can
+        // do no WPA3 yet.
+        Some(password) => AuthenticationMethodConfig::Wpa2Personal(password.try_into().ok()?),
     };
     let station = StationConfig::default()
-        .with_ssid(hardware.wifi.as_str().try_into().ok()?)
+        .with_ssid(settings.wifi_ssid()?.try_into().ok()?)
         .with_authentication(authentication);
     Some(esp_radio::wifi::Config::Station(station))
 }
 
 /// How the board gets its address.
-pub fn addresses(hardware: &Hardware, hostname: &str) -> Config {
-    match hardware.address {
+pub fn addresses(settings: &Settings, host_name: &str) -> Config {
+    match settings.address() {
         Some((address, prefix)) => {
             let mut dns_servers = heapless::Vec::new();
-            let dns = hardware.dns.or(hardware.gateway);
+            let dns = settings.dns().or(settings.gateway());
             // There is room for three.
             let _ = dns.map(|dns| dns_servers.push(dns));
             Config::ipv4_static(StaticConfigV4 {
                 address: Ipv4Cidr::new(address, prefix),
-                gateway: hardware.gateway,
+                gateway: settings.gateway(),
                 dns_servers,
             })
         }
         None => {
             let mut dhcp = DhcpConfig::default();
-            dhcp.hostname = hostname.try_into().ok();
+            dhcp.hostname = host_name.try_into().ok();
             Config::dhcpv4(dhcp)
         }
     }
@@ -75,7 +73,8 @@ pub fn addresses(hardware: &Hardware, hostname: &str) -> Config {
 
 /// The board's address, while it has one.
 pub fn address(stack: Stack<'_>) -> Option<Ipv4Address> {
-    let config = stack.config_v4().filter(|_| stack.is_config_up())?;
+    // A fixed address is there without a network, too.
+    let config = stack.config_v4().filter(|_| stack.is_link_up())?;
     Some(config.address.address())
 }
 
@@ -93,6 +92,7 @@ pub async fn watch_address(stack: Stack<'static>) -> ! {
             // A renewed lease may bring another address without the old one going away.
             select(stack.wait_config_down(), Timer::after_secs(2)).await;
         } else {
+            stack.wait_link_up().await;
             stack.wait_config_up().await;
         }
         let address = address(stack);
@@ -137,6 +137,7 @@ pub async fn supervise_wifi(
                 leave(&mut controller).await;
             }
         }
+        watchdog::alive(Part::WiFi);
         let wait = backoff.next_wait().as_millis() as u64;
         wait_or_scan(&mut controller, Duration::from_millis(wait.min(20_000))).await;
     }
@@ -254,7 +255,8 @@ async fn list_networks(controller: &mut WifiController<'static>) {
 fn explain(reason: DisconnectReason) -> &'static str {
     match reason {
         DisconnectReason::NoAccessPointFound => {
-            "the network is not there; check its name, and that it is on 2.4 GHz"
+            // The driver has no WPA3 yet: such a network is as good as not there.
+            "the network is not there; check its name, and that it is on 2.4 GHz and not WPA3 only"
         }
         DisconnectReason::NoAccessPointFoundWithCompatibleSecurity
         | DisconnectReason::NoAccessPointFoundInAuthmodeThreshold => {
