@@ -1,9 +1,9 @@
 //! The console's commands, until the parser of `declic-board` takes them over.
 
 use declic_board::{Connection, Key};
-use heapless::String;
 
 use crate::board_task::{Ending, Owner};
+use crate::storage::Store;
 use crate::{clock, say};
 
 impl Owner {
@@ -45,8 +45,8 @@ impl Owner {
             "save" => self.save(),
             "press" => self.board.press(clock::now()),
             "restart" => self.end(Ending::Restart),
-            "factory-reset" => match self.store.as_mut().map(|store| store.erase()) {
-                Some(Err(_)) => say!("the flash can't be erased"),
+            "factory-reset" => match self.store.as_mut().map(Store::forget) {
+                Some(Err(error)) => say!("{error}"),
                 Some(Ok(())) | None => self.end(Ending::Restart),
             },
             "quit" => self.end(Ending::PowerOff),
@@ -89,20 +89,16 @@ impl Owner {
         let Some(store) = &mut self.store else {
             return say!("there is no flash to keep the settings in");
         };
-        let (mut value, mut stored) = (String::<128>::new(), String::<128>::new());
         for key in Key::ALL {
-            value.clear();
-            stored.clear();
-            // No value is longer.
-            let _ = self.settings.write_value(*key, &mut value);
-            let _ = self.stored.write_value(*key, &mut stored);
-            if value != stored {
-                if store.save(key.name(), &value).is_err() {
-                    return say!("the flash can't be written");
-                }
-                // Can't fail: it was set before.
-                let _ = self.stored.set_key(*key, &value);
+            if self.settings.agrees(&self.stored, *key) {
+                continue;
             }
+            let value = self.settings.value(*key);
+            if let Err(error) = store.store(*key, &value) {
+                return say!("{error}");
+            }
+            // Can't fail: it was set before.
+            let _ = self.stored.set_key(*key, &value);
         }
         say!("saved");
     }

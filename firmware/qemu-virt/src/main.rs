@@ -44,7 +44,8 @@ async fn main(spawner: Spawner) {
     else {
         return say!("there is no network card");
     };
-    let mut store = devices.disk.and_then(Flash::new).map(Store::new);
+    let flash = devices.disk.and_then(Flash::new);
+    let mut store = flash.and_then(|flash| Store::new(flash).ok());
     let settings = load(store.as_mut(), factory_settings());
 
     let id = BoardId::new(device.mac());
@@ -100,20 +101,27 @@ fn factory_settings() -> Settings {
 }
 
 /// The stored settings, and those that are given for what is missing or broken.
-fn load(store: Option<&mut Store>, mut settings: Settings) -> Settings {
-    let loaded = store.map(|store| {
-        store.load(|key, value| {
-            if settings.set(key, value).is_err() {
-                say!("setting {key}: what is stored can't be used");
+fn load(store: Option<&mut Store>, factory: Settings) -> Settings {
+    let Some(store) = store else {
+        say!("there is no flash: settings are not kept");
+        return factory;
+    };
+    let mut settings = factory.clone();
+    match store.load(&mut settings) {
+        Ok(loaded) => {
+            if loaded.unreadable {
+                say!("the settings were not readable: all have their defaults");
             }
-        })
-    });
-    match loaded {
-        Some(Ok(())) => {}
-        Some(Err(_)) => say!("the stored settings can't be read: the defaults are used"),
-        None => say!("there is no flash: settings are not kept"),
+            for key in loaded.broken.iter() {
+                say!("{key}: what was stored is broken, so it has its default");
+            }
+            settings
+        }
+        Err(error) => {
+            say!("{error}: all settings have their defaults");
+            factory
+        }
     }
-    settings
 }
 
 /// Where the clock starts, for tests of its wraps, if that was handed over: `clock-start` and

@@ -11,19 +11,14 @@ use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, State, TcpSocket};
 use embassy_net::{Config, DhcpConfig, IpAddress, Ipv4Address, Runner, Stack};
 use embassy_time::Timer;
-use heapless::String;
 
 use crate::hal::net_device::NetDevice;
 use crate::wake;
 
-/// How the board gets its address: by DHCP, as `declic-` and the last digits of its id.
+/// How the board gets its address: by DHCP, with the name that follows from its id.
 pub fn addresses(id: BoardId) -> Config {
-    let mut hostname = String::new();
-    let [.., a, b, c] = id.as_bytes();
-    // It has room for that.
-    let _ = core::fmt::write(&mut hostname, format_args!("declic-{a:02x}{b:02x}{c:02x}"));
     let mut dhcp = DhcpConfig::default();
-    dhcp.hostname = Some(hostname);
+    dhcp.hostname = id.host_name().as_str().try_into().ok();
     Config::dhcpv4(dhcp)
 }
 

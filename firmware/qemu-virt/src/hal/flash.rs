@@ -3,7 +3,7 @@
 //! Its image is what an ESP32 has in its settings' partition, byte for byte.
 
 use embedded_storage_async::nor_flash::{
-    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
 use virtio_drivers::device::blk::{SECTOR_SIZE, VirtIOBlk};
 use virtio_drivers::transport::mmio::MmioTransport;
@@ -139,9 +139,6 @@ impl NorFlash for Flash {
         Ok(())
     }
 }
-
-/// Bits can be cleared at any time, as in an ESP32's flash.
-impl MultiwriteNorFlash for Flash {}
 
 impl NorFlashError for FlashError {
     fn kind(&self) -> NorFlashErrorKind {
