@@ -1,10 +1,13 @@
 //! The engine that joins button, light, settings, link and client.
 
+mod console;
+mod getters;
 mod incoming;
 mod memory;
 mod outgoing;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use declic_mqtt::client::{Client, Config, Memory, State};
 use declic_mqtt::packet::{Connect, Disconnect, Properties, Property, Will};
@@ -13,12 +16,17 @@ use heapless::Deque;
 
 pub use memory::Storage;
 
+use crate::console::Console;
+use crate::factory_reset::FactoryReset;
 use crate::id::Leaf;
 use crate::led::Led;
 use crate::link::{Link, Request};
 use crate::own::OwnMessages;
 use crate::settings::{LinkTopic, Topics};
-use crate::{BoardId, Button, Cause, Connection, Effect, Notice, Role, Settings};
+use crate::{
+    BoardId, Button, Cause, Change, Connection, Effect, Measured, Notice, Settings, Start,
+};
+use upkeep::Upkeep;
 
 /// A board: everything between its button, its light and its network.
 ///
@@ -130,6 +138,11 @@ pub struct Board<'b> {
     dropped_events: u32,
     notices: Deque<Notice, NOTICES>,
     missed_notices: u32,
+    console: Console,
+    upkeep: Upkeep,
+    factory_reset: FactoryReset,
+    start: Option<Start>,
+    measured: Measured,
     started: Option<Instant>,
     now: Instant,
 }
@@ -203,6 +216,11 @@ impl<'b> Board<'b> {
             dropped_events: 0,
             notices: Deque::new(),
             missed_notices: 0,
+            console: Console::new(settings.log_level()),
+            upkeep: Upkeep::new(&settings),
+            factory_reset: FactoryReset::new(settings.factory_reset_button(), settings.debounce()),
+            start: None,
+            measured: Measured::default(),
             started: None,
             now: Instant::ZERO,
             settings,
@@ -240,8 +258,8 @@ impl<'b> Board<'b> {
         // The edge's own time, even when something later was handled before it.
         let change = self.button.handle_level(closed, at);
         self.at(at);
-        if change.is_some_and(|change| change.pressed) {
-            self.press(at);
+        if let Some(change) = change {
+            self.handle_change(change, at);
         }
     }
 
@@ -289,10 +307,10 @@ impl<'b> Board<'b> {
     /// Time has passed. To be called at [`Self::poll_timeout`] or later, and allowed at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.at(now);
-        let change = self.button.handle_timeout(self.now);
-        if change.is_some_and(|change| change.pressed) {
-            self.press(now);
+        if let Some(change) = self.button.handle_timeout(self.now) {
+            self.handle_change(change, now);
         }
+        self.handle_upkeep_timeout();
         self.client.handle_timeout(self.now);
         self.own.handle_timeout(self.now);
         if self.link.handle_timeout(self.now) {
@@ -378,6 +396,9 @@ impl<'b> Board<'b> {
                 let missed = core::mem::take(&mut self.missed_notices);
                 return Some(Effect::Notice(Notice::Missed(missed)));
             }
+            if let Some(effect) = self.poll_upkeep() {
+                return Some(effect);
+            }
             // One event at a time: what it leads to is handed out before the next one is looked
             // at, so that no change of the light is skipped and no queue can overflow.
             if !self.handle_event() {
@@ -393,88 +414,12 @@ impl<'b> Board<'b> {
             self.client.poll_timeout(),
             self.link.poll_timeout(),
             self.own.poll_timeout(),
+            self.factory_reset.poll_timeout(self.now),
+            self.upkeep.poll_timeout(),
         ]
         .into_iter()
         .flatten()
         .min()
-    }
-
-    /// Who the board is.
-    pub const fn id(&self) -> BoardId {
-        self.id
-    }
-
-    /// The settings it was made with.
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Which parts it plays.
-    pub const fn role(&self) -> Role {
-        self.settings.role()
-    }
-
-    /// Where its connection stands.
-    pub const fn connection(&self) -> Connection {
-        self.link.connection()
-    }
-
-    /// Whether the broker has accepted it.
-    pub const fn is_connected(&self) -> bool {
-        matches!(self.link.connection(), Connection::Connected { .. })
-    }
-
-    /// Whether the broker has accepted its subscription to the link on this connection.
-    pub const fn is_subscribed(&self) -> bool {
-        self.is_connected() && matches!(self.subscription, Subscription::Accepted)
-    }
-
-    /// The version of the connection, or the one that is tried next.
-    pub const fn version(&self) -> ProtocolVersion {
-        self.link.version()
-    }
-
-    /// Whether its light is on.
-    pub const fn light(&self) -> bool {
-        self.led.is_on()
-    }
-
-    /// The link's state as the board knows it; `None` before the first message and press.
-    pub const fn link_state(&self) -> Option<bool> {
-        self.state
-    }
-
-    /// Presses since the start.
-    pub const fn presses(&self) -> u32 {
-        self.presses
-    }
-
-    /// Whether a press has not reached the broker yet.
-    pub fn has_unsent(&self) -> bool {
-        self.unsent.link || self.unsent.events > 0 || self.client.in_flight() > 0
-    }
-
-    /// Button events that were given up, because more than 32 presses waited for a connection.
-    pub const fn dropped_events(&self) -> u32 {
-        self.dropped_events
-    }
-
-    /// Connections after the first one.
-    pub const fn reconnects(&self) -> u32 {
-        self.connections.saturating_sub(1)
-    }
-
-    /// Failures since the last stable connection.
-    pub const fn failures(&self) -> u32 {
-        self.link.failures()
-    }
-
-    /// When the next attempt is made, while one is waited for.
-    pub const fn next_attempt(&self) -> Option<Instant> {
-        match self.link.connection() {
-            Connection::Waiting { until } => Some(until),
-            _ => None,
-        }
     }
 
     /// Begins the MQTT connection on the open transport.
@@ -531,7 +476,17 @@ impl<'b> Board<'b> {
         }
     }
 
+    /// The debounced button changed.
+    fn handle_change(&mut self, change: Change, now: Instant) {
+        if self.factory_reset.handle_change(change) {
+            self.begin_factory_reset();
+        } else if change.pressed {
+            self.press(now);
+        }
+    }
+
     fn notice(&mut self, notice: Notice) {
+        self.log_notice(notice);
         if self.notices.push_back(notice).is_err() {
             self.missed_notices = self.missed_notices.saturating_add(1);
         }

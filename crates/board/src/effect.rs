@@ -6,6 +6,8 @@ use core::time::Duration;
 use declic_mqtt::client::CloseReason;
 use declic_mqtt::{ProtocolVersion, ReasonCode};
 
+use crate::{Key, LogLevel};
+
 /// What the owner must do next, from [`Board::poll_effect`](crate::Board::poll_effect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,9 +20,37 @@ pub enum Effect {
     OpenTransport,
     /// Close the connection, or stop opening it, and report nothing more about it.
     CloseTransport,
+    /// Store the value of `key` in [`Board::edited`](crate::Board::edited), as
+    /// [`SettingsStore::store`](crate::flash::SettingsStore::store) does, and call
+    /// [`Board::handle_stored`](crate::Board::handle_stored). One at a time is asked for.
+    Store {
+        /// To be handed back.
+        ticket: Ticket,
+        /// Which setting.
+        key: Key,
+    },
+    /// Forget all stored settings, as
+    /// [`SettingsStore::forget`](crate::flash::SettingsStore::forget) does, and call
+    /// [`Board::handle_stored`](crate::Board::handle_stored).
+    EraseSettings {
+        /// To be handed back.
+        ticket: Ticket,
+    },
+    /// Print what [`Board::console_output`](crate::Board::console_output) still has, and restart
+    /// the machine: the board begins anew, with the settings that are stored.
+    Restart,
+    /// Search for Wi-Fi networks, call
+    /// [`Board::handle_network`](crate::Board::handle_network) with each, and
+    /// [`Board::handle_scanned`](crate::Board::handle_scanned) at the end. Where there is no
+    /// Wi-Fi, that at once.
+    Scan,
     /// Nothing to do: something for the display or the log.
     Notice(Notice),
 }
+
+/// Says which of the board's wishes was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(pub(crate) u32);
 
 /// Something worth showing or logging. Its `Display` is a line for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +108,20 @@ pub enum Cause {
     Settings,
     /// What the client says.
     Closed(CloseReason),
+}
+
+impl Notice {
+    /// How much it matters.
+    pub const fn level(&self) -> LogLevel {
+        match self {
+            Self::SubscribeRefused(_) | Self::PublishRefused(_) => LogLevel::Error,
+            Self::Disconnected(_)
+            | Self::ConnectFailed(_)
+            | Self::NotUnderstood
+            | Self::Missed(_) => LogLevel::Warn,
+            _ => LogLevel::Info,
+        }
+    }
 }
 
 impl fmt::Display for Notice {

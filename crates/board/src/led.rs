@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Led {
     on: bool,
+    /// What is shown instead of it.
+    signal: Option<bool>,
     /// What the pin was told last; `None` before the first time.
     shown: Option<bool>,
 }
@@ -13,6 +15,7 @@ impl Led {
     pub const fn new() -> Self {
         Self {
             on: false,
+            signal: None,
             shown: None,
         }
     }
@@ -24,18 +27,24 @@ impl Led {
         changed
     }
 
-    /// Whether it is on.
+    /// Shows `signal` until this is called with `None`; the light itself stays what it is.
+    pub const fn signal(&mut self, signal: Option<bool>) {
+        self.signal = signal;
+    }
+
+    /// Whether it is on, whatever is signalled.
     pub const fn is_on(&self) -> bool {
         self.on
     }
 
     /// The level that the pin needs, if it has another one.
     pub fn poll_level(&mut self) -> Option<bool> {
-        if self.shown == Some(self.on) {
+        let level = Some(self.signal.unwrap_or(self.on));
+        if self.shown == level {
             return None;
         }
-        self.shown = Some(self.on);
-        self.shown
+        self.shown = level;
+        level
     }
 }
 
@@ -93,5 +102,20 @@ mod tests {
         assert!(!led.set(true));
         assert_eq!(led.poll_level(), Some(true));
         assert_eq!(led.poll_level(), None);
+    }
+
+    #[test]
+    fn after_a_signal_the_light_is_what_it_became_meanwhile() {
+        let mut led = Led::new();
+        led.poll_level();
+        led.signal(Some(true));
+        assert_eq!(led.poll_level(), Some(true));
+        led.signal(Some(false));
+        assert_eq!(led.poll_level(), Some(false));
+        assert!(led.set(true));
+        assert_eq!(led.poll_level(), None);
+        assert!(led.is_on());
+        led.signal(None);
+        assert_eq!(led.poll_level(), Some(true));
     }
 }

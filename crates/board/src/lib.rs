@@ -39,10 +39,13 @@ mod backoff;
 mod board;
 mod button;
 mod clock;
+pub mod console;
 mod effect;
+mod factory_reset;
 mod id;
 mod led;
 mod link;
+mod machine;
 mod own;
 mod settings;
 
@@ -50,11 +53,14 @@ pub use backoff::Backoff;
 pub use board::{Board, Storage};
 pub use button::{Button, Change};
 pub use clock::ClockExtender;
-pub use effect::{Cause, Effect, Notice};
+pub use effect::{Cause, Effect, Notice, Ticket};
+pub use factory_reset::{CONFIRM_TIME, FactoryReset, Gesture, HOLD_TIME};
 pub use id::{BoardId, InvalidBoardId};
 pub use led::{Command, Led};
 pub use link::Connection;
+pub use machine::{FoundNetwork, Measured, RestartReason, ScanError, Start};
 pub use settings::flash;
+pub use settings::flash::{SettingsStore, StoreError};
 pub use settings::{
     Accepts, Key, KeySet, LONGEST_VALUE, LedKind, LinkTopic, LogLevel, Role, SettingError,
     Settings, Shown, Topics, VersionChoice,

@@ -1,6 +1,6 @@
 //! What the board tells the broker.
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use declic_mqtt::client::{Message, RequestError, State};
 use declic_mqtt::packet::{self, Properties};
@@ -155,24 +155,78 @@ impl Board<'_> {
         Sent::GivenUp
     }
 
-    /// The payload of `declic/<id>/info`.
+    /// The payload of `declic/<id>/info`: what is not known is left out.
     fn info(&self) -> String<INFO_LEN> {
         let mut info = String::new();
-        let uptime = self
-            .started
-            .map_or(0, |started| self.now.since(started).as_secs());
-        // The capacity holds the largest numbers.
-        let _ = write!(
-            info,
-            r#"{{"role":"{}","version":"{}","mqtt":"{}","uptime":{uptime},"reconnects":{},"presses":{}}}"#,
+        // The capacity holds the longest values.
+        let _ = self.write_info(&mut info);
+        info
+    }
+
+    fn write_info(&self, out: &mut dyn Write) -> fmt::Result {
+        write!(
+            out,
+            r#"{{"role":"{}","version":"{}","mqtt":"{}","uptime":{},"reconnects":{},"presses":{}"#,
             self.role(),
             env!("CARGO_PKG_VERSION"),
             self.link.version(),
+            self.uptime(),
             self.reconnects(),
             self.presses,
-        );
-        info
+        )?;
+        if let Some(address) = self.measured.address {
+            write!(out, r#","address":"{address}""#)?;
+        }
+        if let Some(rssi) = self.measured.rssi {
+            write!(out, r#","rssi":{rssi}"#)?;
+        }
+        if let Some(free) = self.measured.free_memory {
+            write!(out, r#","free_memory":{free}"#)?;
+        }
+        if let Some(start) = self.start {
+            write!(out, r#","chip":""#)?;
+            write!(Escaped::new(out, 24), "{}", start.chip)?;
+            if let Some(boots) = start.boots {
+                write!(out, r#"","boots":{boots},"restart":""#)?;
+            } else {
+                out.write_str(r#"","restart":""#)?;
+            }
+            write!(Escaped::new(out, 112), "{}", start.reason)?;
+            out.write_char('"')?;
+        }
+        out.write_char('}')
     }
 }
 
-const INFO_LEN: usize = 160;
+/// Writes text into a JSON string, so many bytes of it.
+struct Escaped<'a> {
+    out: &'a mut dyn Write,
+    room: usize,
+}
+
+impl<'a> Escaped<'a> {
+    fn new(out: &'a mut dyn Write, room: usize) -> Self {
+        Self { out, room }
+    }
+}
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            let char = if char.is_ascii_control() { '?' } else { char };
+            let len = char.len_utf8() + usize::from(matches!(char, '"' | '\\'));
+            let Some(room) = self.room.checked_sub(len) else {
+                self.room = 0;
+                return Ok(());
+            };
+            self.room = room;
+            if matches!(char, '"' | '\\') {
+                self.out.write_char('\\')?;
+            }
+            self.out.write_char(char)?;
+        }
+        Ok(())
+    }
+}
+
+const INFO_LEN: usize = 448;

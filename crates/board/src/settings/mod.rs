@@ -420,7 +420,7 @@ impl fmt::Display for SettingError {
 impl core::error::Error for SettingError {}
 
 /// The front of `text`, with `...` where something is left out.
-fn shortened(text: &str) -> String<SHOWN_LEN> {
+pub(crate) fn shortened(text: &str) -> String<SHOWN_LEN> {
     let mut shown = String::new();
     for char in text.chars() {
         if shown.len() + char.len_utf8() > SHOWN_LEN - 3 {

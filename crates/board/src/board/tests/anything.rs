@@ -7,7 +7,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::bench::{Bench, LED_SET, LINK};
-use crate::{Connection, Effect, Notice};
+use crate::{Connection, Effect, Notice, StoreError};
 
 /// Something that happens to a board.
 #[derive(Debug, Clone)]
@@ -73,10 +73,18 @@ impl Owner {
                     self.transport = Transport::Closed;
                 }
                 Effect::SetLed(on) => self.light = on,
+                // The button was held and pressed again: the flash does not work.
+                Effect::EraseSettings { ticket } => {
+                    let now = self.bench.now;
+                    let result = Err(StoreError::Flash);
+                    self.bench.board.handle_stored(ticket, result, now);
+                }
                 _ => {}
             }
         }
-        assert_eq!(self.light, self.bench.board.light());
+        if !self.bench.board.is_confirming_reset() {
+            assert_eq!(self.light, self.bench.board.light());
+        }
         let missed = |notice: &&Notice| matches!(notice, Notice::Missed(_));
         self.missed_notices += self.bench.notices.iter().filter(missed).count();
         assert_eq!(self.missed_notices, 0, "whoever polls misses nothing");
