@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: the reference pages, made from the code and the data they describe.
 
 mod boards;
+mod console;
 mod language;
 mod markdown;
 mod partitions;
@@ -53,6 +54,7 @@ fn pages(root: &Path) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let folder = language.pick("docs/reference", "docs/fr/reference");
         for (name, text) in [
             ("settings", settings::page(&language)),
+            ("console", console::page(&language)),
             ("pins", pins::page(&boards, &language)),
             (
                 "partitions",
@@ -72,7 +74,7 @@ const USAGE: &str = "\
 cargo xtask docs [--check]
 
 Writes the reference pages in docs/reference and docs/fr/reference, which are made from the
-settings' table, boards.toml and firmware/esp/partitions.csv. French texts of these are in
+settings' and the console's tables, boards.toml and firmware/esp/partitions.csv. French texts of these are in
 xtask/src/docs/french.toml; what has none there stays English.
 
 --check  write nothing; fail if a page is not up to date";

@@ -133,10 +133,17 @@ const ENGLISH: &str = "\
 
 <!-- Made by `cargo xtask docs` from the table in crates/board. Don't edit this file. -->
 
-Everything that can be set on a board. The names and values are the same for a real board and for
-`declic board --set KEY=VALUE`, which has no use for Wi-Fi and pins. An empty default means that the
-setting is empty. Bytes are counted in UTF-8: an accented letter has two. A secret is never shown, only
-whether it is set.
+Everything that can be set on a board. The names and values are the same everywhere:
+
+| where | how |
+|---|---|
+| while the firmware is written | `declic flash --set KEY=VALUE`, or `--settings FILE` with lines `key = \"value\"` |
+| later, from the computer | `declic config set KEY VALUE`, `declic config import FILE` |
+| on the board's [console](console.md) | `set KEY VALUE`, then `save` and `restart` |
+| on a virtual board, which has no use for Wi-Fi and pins | `declic board --set KEY=VALUE` |
+
+An empty default means that the setting is empty. Bytes are counted in UTF-8: an accented letter has two. A
+secret is never shown, only whether it is set.
 
 Every value is checked when it is set; one that is not accepted changes nothing. The last column is
 the number under which a board stores the setting; it never changes.
@@ -147,10 +154,17 @@ const FRENCH: &str = "\
 
 <!-- Écrit par `cargo xtask docs` à partir de la table de crates/board. Ne pas modifier ici. -->
 
-Tout ce qui se règle sur une carte. Les noms et les valeurs sont les mêmes pour une vraie carte et pour
-`declic board --set RÉGLAGE=VALEUR`, qui n'a que faire du Wi-Fi et des broches. Sans valeur par défaut,
-le réglage est vide. Les octets sont comptés en UTF-8 : une lettre accentuée en prend deux. Un secret
-n'est jamais affiché ; on voit seulement s'il est défini.
+Tout ce qui se règle sur une carte. Les noms et les valeurs sont partout les mêmes :
+
+| où | comment |
+|---|---|
+| à l'écriture du programme | `declic flash --set RÉGLAGE=VALEUR`, ou `--settings FICHIER` avec des lignes `réglage = \"valeur\"` |
+| plus tard, depuis l'ordinateur | `declic config set RÉGLAGE VALEUR`, `declic config import FICHIER` |
+| sur la [console](console.md) de la carte | `set RÉGLAGE VALEUR`, puis `save` et `restart` |
+| sur une carte virtuelle, qui n'a que faire du Wi-Fi et des broches | `declic board --set RÉGLAGE=VALEUR` |
+
+Sans valeur par défaut, le réglage est vide. Les octets sont comptés en UTF-8 : une lettre accentuée en prend
+deux. Un secret n'est jamais affiché ; on voit seulement s'il est défini.
 
 Chaque valeur est vérifiée quand on la donne ; une valeur refusée ne change rien. La dernière colonne est
 le numéro sous lequel la carte enregistre le réglage ; il ne change jamais.
