@@ -2,9 +2,13 @@
 
 mod bench;
 mod board;
+mod boards;
 mod broker;
 mod completions;
+mod config;
+mod flash;
 mod man;
+mod monitor;
 mod publish;
 mod subscribe;
 mod up;
@@ -19,6 +23,10 @@ use crate::printer::Printer;
 pub enum Command {
     Up(Box<up::Args>),
     Board(Box<board::Args>),
+    Boards(boards::Args),
+    Flash(Box<flash::Args>),
+    Monitor(monitor::Args),
+    Config(config::Args),
     Broker(broker::Args),
     Pub(Box<publish::Args>),
     Sub(Box<subscribe::Args>),
@@ -35,6 +43,10 @@ pub fn run(command: Option<Command>, printer: &Printer) -> Result<ExitCode, Erro
             Command::Up(args) => up::run(&args, printer),
             Command::Bench(args) => bench::run(&args, printer),
             Command::Board(args) => board::run(&args, printer),
+            Command::Boards(args) => boards::run(&args, printer),
+            Command::Flash(args) => flash::run(&args, printer),
+            Command::Monitor(args) => monitor::run(&args, printer),
+            Command::Config(args) => config::run(&args, printer),
             Command::Broker(args) => broker::run(&args, printer),
             Command::Pub(args) => publish::run(&args, printer),
             Command::Sub(args) => subscribe::run(&args, printer),
