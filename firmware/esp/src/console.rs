@@ -126,7 +126,7 @@ impl Write for Line {
     }
 }
 
-static OUT: Pipe<CriticalSectionRawMutex, 2048> = Pipe::new();
+static OUT: Pipe<CriticalSectionRawMutex, 1024> = Pipe::new();
 static TYPED: Pipe<CriticalSectionRawMutex, 128> = Pipe::new();
 static LEFT_OUT: AtomicU32 = AtomicU32::new(0);
 const GAP: &[u8] = b"(some lines were left out)\r\n";
