@@ -1,9 +1,10 @@
-//! What developers run: `cargo xtask firmware`, `cargo xtask docs`.
+//! What developers run: `cargo xtask firmware`, `cargo xtask docs`, `cargo xtask picture`.
 
 #[cfg(feature = "docs")]
 mod docs;
 #[cfg(feature = "firmware")]
 mod firmware;
+mod picture;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     match arguments.split_first() {
         Some((verb, rest)) if verb == "firmware" => firmware(root, rest),
         Some((verb, rest)) if verb == "docs" => docs(root, rest),
+        Some((verb, rest)) if verb == "picture" => picture::run(root, rest),
         Some((flag, [])) if flag == "--help" || flag == "-h" => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -79,4 +81,5 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
 docs       write the reference pages that are made from code and data
-firmware   build the firmware's images and measure them; --help tells more";
+firmware   build the firmware's images and measure them; --help tells more
+picture    make the README's picture by running `declic up`; needs tmux";

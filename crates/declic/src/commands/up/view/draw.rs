@@ -1,10 +1,11 @@
 //! From the [`View`] to the cells of the screen.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Widget as _};
 
@@ -92,9 +93,9 @@ impl View {
 
     fn draw_header(&self, area: Rect, buffer: &mut Buffer) {
         let url = format!("mqtt://{}", self.address);
-        Line::styled("declic", self.look.bold()).render(area, buffer);
+        styled("declic", self.look.bold()).render(area, buffer);
         if usize::from(area.width) > url.len() + 8 {
-            Line::styled(url, self.look.dim())
+            styled(url, self.look.dim())
                 .right_aligned()
                 .render(area, buffer);
         }
@@ -110,23 +111,24 @@ impl View {
         let block = Block::bordered()
             .border_set(self.look.border())
             .border_style(self.look.dim())
-            .title(Line::styled(title, self.look.bold()));
+            .title(styled(title, self.look.bold().fg(Color::Reset)));
         let inner = inset(block.inner(area), 2);
         block.render(area, buffer);
-        let [state, id, room] = Layout::vertical([
+        let [state, id, _, room] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(1),
+            Constraint::Length(u16::from(inner.height > 9)),
             Constraint::Min(0),
         ])
         .areas(inner);
         self.state(board).render(state, buffer);
         if board.is_connected() {
             let version = format!("MQTT {}", board.status.version);
-            Line::styled(version, self.look.dim())
+            styled(version, self.look.dim())
                 .right_aligned()
                 .render(state, buffer);
         }
-        Line::styled(board.client_id.as_str(), self.look.dim()).render(id, buffer);
+        styled(board.client_id.as_str(), self.look.dim()).render(id, buffer);
         room
     }
 
@@ -155,7 +157,7 @@ impl View {
             .centered()
             .block(block)
             .render(button, buffer);
-        Line::styled(self.presses(), self.look.dim())
+        styled(self.presses(), self.look.dim())
             .centered()
             .render(presses, buffer);
     }
@@ -176,7 +178,7 @@ impl View {
             _ => Style::new(),
         };
         if let Some((on, _)) = self.sent {
-            Line::styled(if on { "ON" } else { "OFF" }, style.patch(self.look.bold()))
+            styled(if on { "ON" } else { "OFF" }, style.patch(self.look.bold()))
                 .centered()
                 .render(payload, buffer);
         }
@@ -186,10 +188,10 @@ impl View {
         } else {
             format!("{}>", "-".repeat(shaft))
         };
-        Line::styled(shape, self.look.dim())
+        styled(shape, self.look.dim())
             .centered()
             .render(arrow, buffer);
-        Line::styled(self.topic.as_str(), self.look.dim())
+        styled(self.topic.as_str(), self.look.dim())
             .centered()
             .render(topic, buffer);
         if let Some(time) = self.delay {
@@ -217,7 +219,7 @@ impl View {
                 .unwrap_or_default(),
         };
         if area.width > 30 {
-            Line::styled(figure, self.look.dim())
+            styled(figure, self.look.dim())
                 .right_aligned()
                 .render(area, buffer);
         }
@@ -302,9 +304,9 @@ impl View {
             anyone,
         } = &self.join
         else {
-            let mut needs = field("needs ", "declic up --lan;".to_owned());
+            let mut needs = field("needs ", "declic up --lan".to_owned());
             needs.push(Span::styled(
-                " this serves only this computer",
+                " (now only this computer can join)",
                 self.look.dim(),
             ));
             return vec![needs];
@@ -337,7 +339,7 @@ impl View {
     ) -> Vec<Line<'static>> {
         let indent = if width < 60 { 0 } else { TITLE };
         let first = if indent == 0 { "" } else { title };
-        let mut lines = vec![Line::styled(format!("{first:indent$}"), self.look.dim())];
+        let mut lines = vec![styled(format!("{first:indent$}"), self.look.dim())];
         for field in fields {
             let len: usize = field.iter().map(Span::width).sum();
             let last = lines.last().map_or(0, Line::width);
@@ -358,6 +360,12 @@ impl View {
     const fn board(&self, side: Side) -> &Board {
         &self.boards[side as usize]
     }
+}
+
+/// `text` in `style`. A line that has a style itself would give it to its whole row, and so to
+/// what is there already.
+fn styled<'a>(text: impl Into<Cow<'a, str>>, style: Style) -> Line<'a> {
+    Line::from(Span::styled(text, style))
 }
 
 /// Time since the start: `01:02.345`.

@@ -184,6 +184,9 @@ fn colour_is_used_only_where_it_is_wanted() {
         color: true,
         ..PLAIN
     };
+    let buffer = drawn(&view(few, Join::Closed), 100, 30);
+    let bullets = buffer.content().iter().filter(|cell| cell.symbol() == "●");
+    assert!(bullets.clone().count() == 2 && bullets.clone().all(|cell| cell.fg == Color::Green));
     assert_eq!(light_color(few).0, Color::Yellow);
     let many = Look {
         many_colors: true,
