@@ -145,8 +145,8 @@ Every board listens and writes on its serial port, and on its own USB port if it
 
 The value of `set` is the rest of the line. In double quotes, blanks at its ends belong to it:
 `set wifi-password \" secret \"`. `save` keeps what was set. Some settings count at once and others after
-`restart`; the answer says which. `restart now` drops what was not saved. [Settings](settings.md) has all keys. A line has 160 bytes at most; Backspace takes the last
-character away, Ctrl-C or Ctrl-U the whole line.
+`restart`; the answer says which. `restart now` drops what was not saved. [Settings](settings.md) has all keys. A
+line has 160 bytes at most; Backspace takes the last character away, Ctrl-C or Ctrl-U the whole line.
 
 ## Lines that the board writes
 
@@ -182,9 +182,10 @@ Chaque carte écoute et écrit sur son port série, et sur son propre port USB s
 @COMMANDS@
 
 La valeur de `set` est le reste de la ligne. Entre guillemets droits, les espaces du début et de la fin en font
-partie : `set wifi-password \" secret \"`. `save` enregistre ce qui a été changé. Certains réglages comptent aussitôt,
-d'autres après `restart` ; la réponse le dit. `restart now` abandonne ce qui n'est pas enregistré. Toutes les clés sont dans [Réglages](settings.md). Une ligne fait au plus 160 octets ; Retour
-arrière efface le dernier caractère, Ctrl-C ou Ctrl-U toute la ligne.
+partie : `set wifi-password \" secret \"`. `save` enregistre ce qui a été changé. Certains réglages comptent
+aussitôt, d'autres après `restart` ; la réponse le dit. `restart now` abandonne ce qui n'est pas enregistré. Toutes
+les clés sont dans [Réglages](settings.md). Une ligne fait au plus 160 octets ; Retour arrière efface le dernier
+caractère, Ctrl-C ou Ctrl-U toute la ligne.
 
 ## Ce qu'écrit la carte
 

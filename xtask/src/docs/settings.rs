@@ -16,13 +16,21 @@ pub fn page(language: &Language) -> String {
     if !left.is_empty() {
         page += &group(language, language.pick("Others", "Autres"), left);
     }
+    page += language.pick(NUMBERS_ENGLISH, NUMBERS_FRENCH);
+    let mut keys = Key::ALL.to_vec();
+    keys.sort_unstable_by_key(|key| key.number());
+    let numbers = keys
+        .into_iter()
+        .map(|key| format!("{} {}", key.number(), code(key.name())));
+    page += &numbers.collect::<Vec<_>>().join(",\n");
+    page += ".\n";
     page
 }
 
 fn group(language: &Language, title: &str, keys: Vec<Key>) -> String {
     let head = language.pick(
-        ["Setting", "Default", "Values", "What it does", "No."],
-        ["Réglage", "Défaut", "Valeurs", "Ce qu'il fait", "Nº"],
+        ["Setting", "Default", "Values", "What it does"],
+        ["Réglage", "Défaut", "Valeurs", "Ce qu'il fait"],
     );
     let rows = keys.into_iter().map(|key| {
         let secret = language.pick(" (secret)", " (secret)");
@@ -34,7 +42,6 @@ fn group(language: &Language, title: &str, keys: Vec<Key>) -> String {
             },
             values(language, key),
             language.say(key.doc()),
-            key.number().to_string(),
         ]
     });
     format!("\n## {title}\n\n{}", table(head, rows))
@@ -145,8 +152,7 @@ Everything that can be set on a board. The names and values are the same everywh
 An empty default means that the setting is empty. Bytes are counted in UTF-8: an accented letter has two. A
 secret is never shown, only whether it is set.
 
-Every value is checked when it is set; one that is not accepted changes nothing. The last column is
-the number under which a board stores the setting; it never changes.
+Every value is checked when it is set; one that is not accepted changes nothing.
 ";
 
 const FRENCH: &str = "\
@@ -166,6 +172,23 @@ Tout ce qui se règle sur une carte. Les noms et les valeurs sont partout les m�
 Sans valeur par défaut, le réglage est vide. Les octets sont comptés en UTF-8 : une lettre accentuée en prend
 deux. Un secret n'est jamais affiché ; on voit seulement s'il est défini.
 
-Chaque valeur est vérifiée quand on la donne ; une valeur refusée ne change rien. La dernière colonne est
-le numéro sous lequel la carte enregistre le réglage ; il ne change jamais.
+Chaque valeur est vérifiée quand on la donne ; une valeur refusée ne change rien.
+";
+
+const NUMBERS_ENGLISH: &str = "
+## In flash
+
+A board stores each setting that was changed under a number, which never changes and is never given to another
+setting. So an older or newer program keeps what it does not know. **Passwords are stored as they are
+typed:** whoever holds the board can read them out.
+
+";
+
+const NUMBERS_FRENCH: &str = "
+## En mémoire
+
+La carte enregistre chaque réglage changé sous un numéro, qui ne change jamais et n'est jamais donné à un autre. Un
+programme plus ancien ou plus récent garde ainsi ce qu'il ne connaît pas. **Les mots de passe sont enregistrés tels
+quels :** qui tient la carte peut les lire.
+
 ";
