@@ -83,6 +83,7 @@ impl Board<'_> {
             notice,
             host: self.settings.broker().unwrap_or_default(),
             port: self.settings.port(),
+            topic: self.link_topic.as_str(),
         };
         let output = &mut self.console.output;
         output.log(self.now, notice.level(), format_args!("{notice_line}"));
@@ -280,6 +281,7 @@ struct Line<'a> {
     notice: Notice,
     host: &'a str,
     port: u16,
+    topic: &'a str,
 }
 
 impl fmt::Display for Line<'_> {
@@ -287,6 +289,7 @@ impl fmt::Display for Line<'_> {
         self.notice.fmt(f)?;
         match self.notice {
             Notice::Connected { .. } => write!(f, " to {}:{}", self.host, self.port),
+            Notice::Subscribed => write!(f, " to {}", self.topic),
             Notice::ConnectFailed(cause) => {
                 write!(f, " ({}:{}). {}", self.host, self.port, remedy(cause))
             }

@@ -3,4 +3,6 @@
 mod anything;
 mod bench;
 mod connecting;
+mod console;
 mod pressing;
+mod upkeep;

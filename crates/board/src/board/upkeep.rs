@@ -245,7 +245,7 @@ impl Board<'_> {
         }
         if let Restart::By(at) = upkeep.restart {
             let stopped = self.link.connection() == Connection::Stopped;
-            if at <= self.now || (stopped && self.console.output.bytes().is_empty()) {
+            if at <= self.now || stopped {
                 upkeep.restart = Restart::Told;
                 return Some(Effect::Restart);
             }

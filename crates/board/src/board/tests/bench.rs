@@ -29,6 +29,10 @@ pub struct Bench {
     pub notices: Vec<Notice>,
     /// Every packet that the board has sent, one line each.
     pub sent: Vec<String>,
+    /// Every line that the console has printed.
+    pub printed: Vec<String>,
+    /// Whether the owner prints what the console has.
+    pub prints: bool,
     /// Whether the transport is open, as the effects say.
     pub open: bool,
     /// What the broker does by itself.
@@ -67,6 +71,8 @@ impl Bench {
             effects: Vec::new(),
             notices: Vec::new(),
             sent: Vec::new(),
+            printed: Vec::new(),
+            prints: true,
             open: false,
             answers: Answers {
                 connect: Some(ReasonCode::Success),
@@ -94,6 +100,7 @@ impl Bench {
 
     pub fn forget(&mut self) {
         self.sent.clear();
+        self.printed.clear();
         self.notices.clear();
         self.effects.clear();
     }
@@ -140,6 +147,44 @@ impl Bench {
     pub fn press(&mut self) {
         self.board.press(self.now);
         self.drive();
+    }
+
+    /// Somebody types a line; returns what was printed, without the log.
+    pub fn types(&mut self, line: &str) -> Vec<String> {
+        let from = self.printed.len();
+        self.types_bytes(line.as_bytes());
+        self.types_bytes(b"\r\n");
+        let answer = self.printed[from..].iter();
+        answer
+            .filter(|line| !line.starts_with('['))
+            .cloned()
+            .collect()
+    }
+
+    /// Somebody types bytes; returns how many the board has taken.
+    pub fn types_bytes(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let space = self.board.console_space();
+            let len = space.len().min(bytes.len() - taken);
+            space[..len].copy_from_slice(&bytes[taken..taken + len]);
+            self.board.typed(len, self.now);
+            self.drive();
+            taken += len;
+            if len == 0 {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// The lines of the log, without time.
+    pub fn log(&self) -> Vec<&str> {
+        let lines = self.printed.iter();
+        lines
+            .filter_map(|line| line.strip_prefix('[')?.split_once("] "))
+            .map(|(_, text)| text)
+            .collect()
     }
 
     /// Lets time pass, calling the board when it asks for it.
@@ -225,6 +270,7 @@ impl Bench {
     }
 
     fn drain(&mut self) {
+        self.print();
         while let Some(effect) = self.board.poll_effect() {
             match effect {
                 Effect::Notice(notice) => self.notices.push(notice),
@@ -233,6 +279,17 @@ impl Bench {
                     self.effects.push(effect);
                 }
             }
+        }
+        self.print();
+    }
+
+    fn print(&mut self) {
+        while self.prints && !self.board.console_output().is_empty() {
+            let output = self.board.console_output().to_vec();
+            let text = String::from_utf8(output).expect("the console prints UTF-8");
+            let lines = text.strip_suffix("\r\n").expect("whole lines are printed");
+            self.printed.extend(lines.split("\r\n").map(String::from));
+            self.board.console_written(text.len());
         }
     }
 
