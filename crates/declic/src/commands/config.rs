@@ -5,12 +5,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use declic_board::{Key, Settings};
+use declic_board::Key;
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::flash::ask::{Ask as _, Terminal};
-use crate::flash::choices::{apply, in_order};
+use crate::flash::choices::{check, in_order};
 use crate::flash::file;
 use crate::host::reason;
 use crate::printer::Printer;
@@ -68,7 +68,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
                 None => asked(key)?,
             };
             if let Some(key) = Key::from_name(key) {
-                apply(&mut Settings::default(), &[(key, value.clone())])?;
+                check(&[(key, value.clone())])?;
             }
             // A setting that is not known here may be one that the board knows.
             store(&mut args.console()?, &[(key.clone(), value)], printer)
@@ -86,7 +86,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         }
         Command::Import { file } => {
             let settings = read(file)?;
-            apply(&mut Settings::default(), &settings)?;
+            check(&settings)?;
             let settings: Vec<_> = in_order(&settings)
                 .into_iter()
                 .map(|(key, value)| (key.name().to_owned(), value))

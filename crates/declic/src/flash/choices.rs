@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use declic_board::{Key, Settings};
+use declic_board::{Key, SettingError, Settings};
 
 use super::ask::Ask;
 use super::file;
@@ -173,6 +173,21 @@ pub fn apply(settings: &mut Settings, given: &[(Key, String)]) -> Result<(), Err
         settings
             .set_key(key, &value)
             .map_err(|error| Error::new(ExitCode::Usage, error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Checks values for a board whose other settings are not known.
+///
+/// # Errors
+/// A value is none of its setting's.
+pub fn check(given: &[(Key, String)]) -> Result<(), Error> {
+    for (key, value) in given {
+        match Settings::default().set_key(*key, value) {
+            // What the other payload is, only the board knows.
+            Ok(()) | Err(SettingError::SamePayloads) => {}
+            Err(error) => return Err(Error::new(ExitCode::Usage, error.to_string())),
+        }
     }
     Ok(())
 }

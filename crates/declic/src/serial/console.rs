@@ -33,7 +33,8 @@ impl Console {
         };
         let deadline = Instant::now() + START;
         loop {
-            match console.try_command("status", ANSWER.min(deadline - Instant::now())) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match console.try_command("status", ANSWER.min(left), false) {
                 Ok(Some(answer)) => {
                     let lines = answer.unwrap_or_default();
                     let version = lines.iter().find_map(|line| line.strip_prefix("console="));
@@ -62,17 +63,19 @@ impl Console {
     /// # Errors
     /// The board does not answer any more.
     pub fn command(&mut self, command: &str) -> Result<Result<Vec<String>, String>, Error> {
-        match self.try_command(command, ANSWER)? {
+        match self.try_command(command, ANSWER, true)? {
             Some(answer) => Ok(answer),
             None => Err(self.no_answer()),
         }
     }
 
-    /// [`Self::command`]; `None` if no answer came in time.
+    /// [`Self::command`]; `None` if no answer came in time. What the board does not understand it
+    /// does not repeat; `without_echo` says whether such an answer can only be ours.
     fn try_command(
         &mut self,
         command: &str,
         limit: Duration,
+        without_echo: bool,
     ) -> Result<Option<Result<Vec<String>, String>>, Error> {
         // Ctrl-U: whatever stood in the line does not matter.
         self.line
@@ -89,21 +92,23 @@ impl Console {
                 Ok(Report::Back(_)) => continue,
                 Err(_) => return Ok(None),
             };
-            // What comes before the echo answers something else, which nobody waits for any more.
+            if log_text(&line).is_some() {
+                continue;
+            }
             if let Some(echo) = line.strip_prefix("> ") {
                 let is_ours = echo.split(' ').next() == Some(verb);
                 answer = is_ours.then(Vec::new);
                 continue;
             }
-            let Some(lines) = &mut answer else { continue };
-            if log_text(&line).is_some() {
-                continue;
+            if let Some(error) = line.strip_prefix("error: ")
+                && (answer.is_some() || without_echo)
+            {
+                return Ok(Some(Err(error.to_owned())));
             }
+            // What comes before the echo answers something else, which nobody waits for any more.
+            let Some(lines) = &mut answer else { continue };
             if line == "ok" || line.starts_with("ok: ") {
                 return Ok(Some(Ok(std::mem::take(lines))));
-            }
-            if let Some(error) = line.strip_prefix("error: ") {
-                return Ok(Some(Err(error.to_owned())));
             }
             lines.push(line);
         }
