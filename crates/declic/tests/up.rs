@@ -83,6 +83,20 @@ fn status_tells_of_broker_and_boards() {
 }
 
 #[test]
+fn what_was_asked_for_before_quit_is_answered() {
+    let (mut up, _) = on_a_free_port();
+    up.send("status");
+    up.quit();
+    for start in ["status broker", "status publisher", "status subscriber"] {
+        assert!(
+            up.seen().iter().any(|line| line.starts_with(start)),
+            "{:?}",
+            up.seen()
+        );
+    }
+}
+
+#[test]
 fn what_is_no_command_is_said_and_does_no_harm() {
     let (mut up, _) = on_a_free_port();
     up.send("launch");

@@ -197,7 +197,7 @@ pub fn reason(error: &io::Error) -> String {
 }
 
 /// How long a board may take to say goodbye.
-pub const STOP_LIMIT: Duration = Duration::from_millis(700);
+pub const STOP_LIMIT: Duration = Duration::from_millis(350);
 
 /// What the board's thread is told.
 enum Order {

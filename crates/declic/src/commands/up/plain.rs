@@ -43,6 +43,7 @@ struct Plain<'a> {
     connected: [bool; 2],
     subscribed: bool,
     ready: bool,
+    quitting: bool,
 }
 
 impl<'a> Plain<'a> {
@@ -53,6 +54,7 @@ impl<'a> Plain<'a> {
             connected: [false; 2],
             subscribed: false,
             ready: false,
+            quitting: false,
         }
     }
 
@@ -60,20 +62,29 @@ impl<'a> Plain<'a> {
         for event in &self.system.events {
             match event {
                 Event::Board(
-                    _,
+                    side,
                     Report {
                         news: News::Ended, ..
                     },
-                ) => {
-                    return Err(Error::new(ExitCode::Failure, "a board failed unexpectedly"));
-                }
+                ) => match side {
+                    _ if !self.quitting => {
+                        return Err(Error::new(ExitCode::Failure, "a board failed unexpectedly"));
+                    }
+                    Side::Publisher => self.system.subscriber.host.stop(),
+                    Side::Subscriber => break,
+                },
                 Event::Board(side, report) => self.report(side, &report)?,
                 Event::Client(_, effect) => self.client(&effect)?,
                 Event::BrokerEnded(cause) => {
                     let failed = Error::new(ExitCode::Failure, "the broker has ended");
                     return Err(failed.because(cause.unwrap_or_default()));
                 }
-                Event::Line(Ok(Command::Quit)) | Event::Stop => break,
+                Event::Line(Ok(Command::Quit)) | Event::Stop => {
+                    // One after the other, so that all that was asked for before is done and
+                    // printed: a status, the light after a press.
+                    self.quitting = true;
+                    self.system.publisher.host.stop();
+                }
                 Event::Line(Ok(command)) => self.obey(command)?,
                 Event::Line(Err(error)) => self.printer.note(error),
                 Event::Terminal(_) => {}

@@ -135,7 +135,8 @@ impl View {
                 let later = self
                     .delay
                     .map_or_else(String::new, |delay| format!(", {} later", millis(delay)));
-                self.note(report.at, Kind::Light, format!("{name} {report}{later}"));
+                let kind = if *on { Kind::Light } else { Kind::Other };
+                self.note(report.at, kind, format!("{name} {report}{later}"));
             }
             News::Notice(Notice::Disconnected(cause) | Notice::ConnectFailed(cause)) => {
                 board.trouble = Some(cause.to_string());
