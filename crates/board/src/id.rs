@@ -110,11 +110,11 @@ pub(crate) struct BoardTopic(String<{ 7 + 12 + 8 }>);
 
 impl BoardTopic {
     pub(crate) fn name(&self) -> TopicName<'_> {
-        TopicName::new(&self.0).expect(WELL_MADE)
+        TopicName::new(&self.0).unwrap_or_else(|_| unreachable!("{WELL_MADE}"))
     }
 
     pub(crate) fn filter(&self) -> TopicFilter<'_> {
-        TopicFilter::new(&self.0).expect(WELL_MADE)
+        TopicFilter::new(&self.0).unwrap_or_else(|_| unreachable!("{WELL_MADE}"))
     }
 }
 

@@ -197,7 +197,7 @@ impl<F: NorFlash> SettingsStore<F> {
             };
             // Of several items of a key, the last one counts.
             let text = str::from_utf8(value).ok();
-            if text.is_some_and(|text| settings.parse(key, text).is_ok()) {
+            if text.is_some_and(|text| settings.read(key, text)) {
                 loaded.found.insert(key);
                 loaded.broken.remove(key);
             } else {

@@ -57,7 +57,10 @@ impl Settings {
         if other_payload.is_some_and(|other| crate::led::is_word(value.as_bytes(), other)) {
             return Err(SettingError::SamePayloads);
         }
-        self.parse(key, value).map_err(|()| SettingError::Value {
+        if self.read(key, value) {
+            return Ok(());
+        }
+        Err(SettingError::Value {
             key,
             value: shortened(if key.is_secret() { "" } else { value }),
         })
@@ -65,8 +68,8 @@ impl Settings {
 
     /// Gives `key` its default again.
     pub fn reset(&mut self, key: Key) {
-        let parsed = self.parse(key, key.default_value());
-        debug_assert!(parsed.is_ok(), "the default of {key} is valid");
+        let taken = self.read(key, key.default_value());
+        debug_assert!(taken, "the default of {key} is valid");
     }
 
     /// The setting named `key`, for people: a password is not shown.
@@ -120,23 +123,23 @@ impl Settings {
 
     /// The board's name for people; empty without one.
     pub fn name(&self) -> &str {
-        &self.name.0
+        self.name.as_str()
     }
 
     /// The Wi-Fi network's name; `None` while it is not set.
     pub fn wifi_ssid(&self) -> Option<&str> {
-        Some(self.wifi_ssid.0.as_str()).filter(|ssid| !ssid.is_empty())
+        set(self.wifi_ssid.as_str())
     }
 
     /// The Wi-Fi network's password; `None` for an open network.
     pub fn wifi_password(&self) -> Option<&str> {
-        Some(self.wifi_password.0.as_str()).filter(|password| !password.is_empty())
+        set(self.wifi_password.as_str())
     }
 
     /// The name in the network that was set; `None` for
     /// [`BoardId::host_name`](crate::BoardId::host_name).
     pub fn host_name(&self) -> Option<&str> {
-        Some(self.host_name.0.as_str()).filter(|name| !name.is_empty())
+        set(self.host_name.as_str())
     }
 
     /// The fixed address and the length of its network's prefix; `None` for DHCP.
@@ -156,7 +159,7 @@ impl Settings {
 
     /// The name of the board's model; `None` for the usual one.
     pub fn board(&self) -> Option<&str> {
-        Some(self.board.0.as_str()).filter(|board| !board.is_empty())
+        set(self.board.as_str())
     }
 
     /// The button's GPIO; `None` for the model's.
@@ -195,7 +198,7 @@ impl Settings {
 
     /// The broker's name or address; `None` while it is not set.
     pub fn broker(&self) -> Option<&str> {
-        Some(self.broker.0.as_str()).filter(|host| !host.is_empty())
+        set(self.broker.as_str())
     }
 
     /// The broker's TCP port.
@@ -205,17 +208,17 @@ impl Settings {
 
     /// The user's name, if the broker wants one.
     pub fn user(&self) -> Option<&str> {
-        Some(self.user.0.as_str()).filter(|user| !user.is_empty())
+        set(self.user.as_str())
     }
 
     /// The password, if the broker wants one.
     pub fn password(&self) -> Option<&str> {
-        Some(self.password.0.as_str()).filter(|password| !password.is_empty())
+        set(self.password.as_str())
     }
 
     /// The client identifier that was set; `None` for `declic` and the board's id.
     pub fn client_id(&self) -> Option<&str> {
-        Some(self.client_id.0.as_str()).filter(|id| !id.is_empty())
+        set(self.client_id.as_str())
     }
 
     /// The topic between button and light: the setting `topic`, and behind it the pair's name if
@@ -223,22 +226,22 @@ impl Settings {
     pub fn link_topic(&self) -> LinkTopic {
         let mut topic = String::new();
         // Can't be full: the capacity is the sum of the parts'.
-        let _ = topic.push_str(&self.topic.0);
-        if !self.pair.0.is_empty() {
+        let _ = topic.push_str(self.topic.as_str());
+        if !self.pair.as_str().is_empty() {
             let _ = topic.push('/');
-            let _ = topic.push_str(&self.pair.0);
+            let _ = topic.push_str(self.pair.as_str());
         }
         LinkTopic(topic)
     }
 
     /// The payload that says ON.
     pub fn payload_on(&self) -> &str {
-        &self.payload_on.0
+        self.payload_on.as_str()
     }
 
     /// The payload that says OFF.
     pub fn payload_off(&self) -> &str {
-        &self.payload_off.0
+        self.payload_off.as_str()
     }
 
     /// The payload for `on`.
@@ -372,12 +375,12 @@ impl LinkTopic {
 
     /// The topic, to publish to it.
     pub fn name(&self) -> TopicName<'_> {
-        TopicName::new(&self.0).expect(CHECKED)
+        TopicName::new(&self.0).unwrap_or_else(|_| unreachable!("{CHECKED}"))
     }
 
     /// The topic, to subscribe to it.
     pub fn filter(&self) -> TopicFilter<'_> {
-        TopicFilter::new(&self.0).expect(CHECKED)
+        TopicFilter::new(&self.0).unwrap_or_else(|_| unreachable!("{CHECKED}"))
     }
 }
 
@@ -418,6 +421,11 @@ impl fmt::Display for SettingError {
 }
 
 impl core::error::Error for SettingError {}
+
+/// `text`, unless it is empty.
+fn set(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
 
 /// The front of `text`, with `...` where something is left out.
 pub(crate) fn shortened(text: &str) -> String<SHOWN_LEN> {

@@ -83,11 +83,11 @@ macro_rules! settings {
                 settings
             }
 
-            pub(super) fn parse(&mut self, key: Key, value: &str) -> Result<(), ()> {
+            /// Returns false, and changes nothing, where `key` can't have that value.
+            pub(super) fn read(&mut self, key: Key, value: &str) -> bool {
                 match key {
-                    $(Key::$variant => self.$field = <$type>::parse(value).ok_or(())?,)*
+                    $(Key::$variant => self.$field.read(value),)*
                 }
-                Ok(())
             }
 
             pub(super) fn write(&self, key: Key, out: &mut dyn fmt::Write) -> fmt::Result {

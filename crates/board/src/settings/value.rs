@@ -4,7 +4,6 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use declic_mqtt::TopicName;
-use heapless::String;
 
 /// A type that a setting has.
 pub(super) trait SettingValue: Sized {
@@ -14,10 +13,10 @@ pub(super) trait SettingValue: Sized {
     /// Any value, until the default is read.
     const BLANK: Self;
 
-    /// Reads it from text; `None` for what is not accepted.
-    fn parse(text: &str) -> Option<Self>;
+    /// Takes the value from text. Returns false, and changes nothing, for what is not accepted.
+    fn read(&mut self, text: &str) -> bool;
 
-    /// Writes what [`Self::parse`] reads.
+    /// Writes what [`Self::read`] takes.
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result;
 }
 
@@ -77,8 +76,8 @@ impl<const MIN: u32, const MAX: u32> SettingValue for Number<MIN, MAX> {
     const ACCEPTS: Accepts = Accepts::Number { min: MIN, max: MAX };
     const BLANK: Self = Self(MIN);
 
-    fn parse(text: &str) -> Option<Self> {
-        number(text, MIN, MAX).map(Self)
+    fn read(&mut self, text: &str) -> bool {
+        take(&mut self.0, number(text, MIN, MAX))
     }
 
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -86,7 +85,12 @@ impl<const MIN: u32, const MAX: u32> SettingValue for Number<MIN, MAX> {
     }
 }
 
+fn take<T>(to: &mut T, value: Option<T>) -> bool {
+    value.map(|value| *to = value).is_some()
+}
+
 /// The number in `text`, if it lies in the range. The same code for every range.
+#[inline(never)]
 fn number(text: &str, min: u32, max: u32) -> Option<u32> {
     // `from_str` takes a sign, which no one means here.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -127,12 +131,10 @@ macro_rules! words {
                 const ACCEPTS: Accepts = Accepts::OneOf(&[$first_word, $($word),*]);
                 const BLANK: Self = Self::$first;
 
-                fn parse(text: &str) -> Option<Self> {
-                    match text {
-                        $first_word => Some(Self::$first),
-                        $($word => Some(Self::$variant),)*
-                        _ => None,
-                    }
+                fn read(&mut self, text: &str) -> bool {
+                    let all = [Self::$first, $(Self::$variant),*];
+                    let named = |value: &Self| value.as_str() == text;
+                    take(self, all.into_iter().find(named))
                 }
 
                 fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -231,12 +233,13 @@ impl SettingValue for OnOff {
     const ACCEPTS: Accepts = Accepts::OneOf(&["on", "off"]);
     const BLANK: Self = Self(false);
 
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "on" => Some(Self(true)),
-            "off" => Some(Self(false)),
+    fn read(&mut self, text: &str) -> bool {
+        let value = match text {
+            "on" => Some(true),
+            "off" => Some(false),
             _ => None,
-        }
+        };
+        take(&mut self.0, value)
     }
 
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -255,11 +258,12 @@ impl SettingValue for Pin {
     };
     const BLANK: Self = Self(None);
 
-    fn parse(text: &str) -> Option<Self> {
-        if text == "auto" {
-            return Some(Self(None));
-        }
-        number(text, 0, 63).map(|pin| Self(Some(pin as u8)))
+    fn read(&mut self, text: &str) -> bool {
+        let value = match text {
+            "auto" => Some(None),
+            _ => number(text, 0, 63).map(|pin| Some(pin as u8)),
+        };
+        take(&mut self.0, value)
     }
 
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -281,11 +285,12 @@ impl SettingValue for Address {
     };
     const BLANK: Self = Self(None);
 
-    fn parse(text: &str) -> Option<Self> {
-        if text.is_empty() {
-            return Some(Self(None));
-        }
-        host_address(text).map(|address| Self(Some(address)))
+    fn read(&mut self, text: &str) -> bool {
+        let value = match text {
+            "" => Some(None),
+            _ => host_address(text).map(Some),
+        };
+        take(&mut self.0, value)
     }
 
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -304,13 +309,15 @@ impl SettingValue for Network {
     };
     const BLANK: Self = Self(None);
 
-    fn parse(text: &str) -> Option<Self> {
-        if text.is_empty() {
-            return Some(Self(None));
-        }
-        let (address, prefix) = text.split_once('/')?;
-        let prefix = number(prefix, 1, 32)? as u8;
-        Some(Self(Some((host_address(address)?, prefix))))
+    fn read(&mut self, text: &str) -> bool {
+        let value = match text.split_once('/') {
+            None if text.is_empty() => Some(None),
+            None => None,
+            Some((address, prefix)) => host_address(address)
+                .zip(number(prefix, 1, 32))
+                .map(|(address, prefix)| Some((address, prefix as u8))),
+        };
+        take(&mut self.0, value)
     }
 
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -321,6 +328,7 @@ impl SettingValue for Network {
 }
 
 /// An address that a machine can have.
+#[inline(never)]
 fn host_address(text: &str) -> Option<Ipv4Addr> {
     let address = text.parse::<Ipv4Addr>().ok()?;
     let first = address.octets()[0];
@@ -328,29 +336,72 @@ fn host_address(text: &str) -> Option<Ipv4Addr> {
     (first != 0 && first != 127 && first < 224).then_some(address)
 }
 
+/// Text of up to `N` bytes, zeros behind it. All lengths share their code, and copying is one copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    len: u8,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Text<N> {
+    const EMPTY: Self = Self {
+        len: 0,
+        bytes: [0; N],
+    };
+
+    /// Takes `text`, if it follows the rule and has room.
+    fn read(&mut self, text: &str, rule: fn(&str) -> bool) -> bool {
+        copy_checked(text, rule, &mut self.bytes, &mut self.len)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        as_text(&self.bytes, self.len)
+    }
+}
+
+#[inline(never)]
+fn copy_checked(text: &str, rule: fn(&str) -> bool, to: &mut [u8], len: &mut u8) -> bool {
+    let no_control = !text.bytes().any(|byte| byte.is_ascii_control());
+    if text.len() > to.len() || !no_control || !rule(text) {
+        return false;
+    }
+    let (front, tail) = to.split_at_mut(text.len());
+    front.copy_from_slice(text.as_bytes());
+    tail.fill(0);
+    // No text is longer than 255 bytes.
+    *len = text.len() as u8;
+    true
+}
+
+#[inline(never)]
+fn as_text(bytes: &[u8], len: u8) -> &str {
+    let text = bytes.get(..usize::from(len)).unwrap_or_default();
+    core::str::from_utf8(text).unwrap_or_default()
+}
+
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident[$max:expr], $rule:literal, $check:expr;)*) => {
         $(
             $(#[$doc])*
-            #[derive(Clone, PartialEq, Eq)]
-            pub struct $name(pub(super) String<{ $max }, u8>);
+            #[derive(Clone, Copy, PartialEq, Eq)]
+            pub struct $name(Text<{ $max }>);
+
+            impl $name {
+                pub(super) fn as_str(&self) -> &str {
+                    self.0.as_str()
+                }
+            }
 
             impl SettingValue for $name {
                 const ACCEPTS: Accepts = Accepts::Text { max_len: $max, rule: $rule };
-                const BLANK: Self = Self(String::new());
+                const BLANK: Self = Self(Text::EMPTY);
 
-                fn parse(text: &str) -> Option<Self> {
-                    let check: fn(&str) -> bool = $check;
-                    let no_control = !text.bytes().any(|byte| byte.is_ascii_control());
-                    if no_control && check(text) {
-                        text.try_into().ok().map(Self)
-                    } else {
-                        None
-                    }
+                fn read(&mut self, text: &str) -> bool {
+                    self.0.read(text, $check)
                 }
 
                 fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-                    out.write_str(&self.0)
+                    out.write_str(self.as_str())
                 }
             }
         )*
