@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter):
 def start_machine(tmp_path):
     """Switches machines on: `start_machine(broker, "publisher", flash=..., debounce=20)`.
 
-    Further words are settings with `-` for `_`; None leaves a setting at its default."""
+    Further words are settings with `-` for `_`."""
     started = []
     numbers = itertools.count(1)
 

@@ -49,32 +49,66 @@ class Machine(Process):
                 "-device", "virtio-blk-device,drive=flash",
             ]  # fmt: skip
         super().__init__(argv)
+        with self._changed:
+            self._add_streams()
+
+    def logged(self, pattern, **limit):
+        """Waits for a log line after the last expected one whose text matches."""
+        return self.expect(pattern, stream="log", **limit)
+
+    def log_time(self):
+        """The time of the last log line, in microseconds of the program's clock."""
+        with self._changed:
+            return self._log_time
+
+    def command(self, line):
+        """Types a command; returns the lines of its answer. The last one is `ok...` or `error...`."""
+        self.send(line)
+        self.expect("^> |^error: ", stream="answer")
+        answer = []
+        while not answer or not re.match("(ok|error)(:|$)", answer[-1]):
+            answer.append(self.next_line(stream="answer"))
+        return answer
+
+    def press(self):
+        """Types `press`; returns the state that goes over the link."""
+        assert self.command("press") == ["ok"]
+        return self.logged("^pressed (ON|OFF)$").group(1)
+
+    def set(self, key, value):
+        (answer,) = self.command(f'set {key} "{value}"')
+        assert answer.startswith("ok: "), answer
+
+    def get(self, key):
+        line, ok = self.command(f"get {key}")
+        assert ok == "ok"
+        return line.removeprefix(f"{key}=")
+
+    def save(self):
+        (answer,) = self.command("save")
+        assert answer.startswith("ok: "), answer
 
     def status(self):
         """What `status` says, as a dictionary."""
-        self.send("status")
-        words = self.expect(r"^status (.*)$").group(1).split()
-        return dict(word.split("=", 1) for word in words)
-
-    def clock(self):
-        """The program's clock in microseconds."""
-        return int(self.status()["clock"])
-
-    def wait_for_clock(self, micros, timeout=LIMIT):
-        wait_until(lambda: self.clock() >= micros, f"the clock at {micros}", timeout)
+        return dict(line.split("=", 1) for line in self.command("status")[:-1])
 
     def connected(self):
         """Waits until the board is connected and its subscription is accepted."""
-        self.expect(r"^connected \(MQTT (5\.0|3\.1\.1)\)$")
-        first = re.compile(r"^first publish (\d+) ms after the start$")
-        found = [match for match in map(first.search, self.lines()) if match]
-        first_publishes.extend(int(match.group(1)) for match in found[-1:])
-        self.expect("^subscribed$")
+        self.logged(r"^connected \(MQTT (5\.0|3\.1\.1)\) to ")
+        self.logged("^subscribed")
+        times = re.findall(r"first publish (\d+) ms after the start", "\n".join(self.lines("log")))
+        first_publishes.extend(int(time) for time in times[self._publishes_seen :])
+        self._publishes_seen = len(times)
         return self
 
-    def command(self, line, answer):
-        self.send(line)
-        return self.expect(answer)
+    def settled(self):
+        """Waits until every press has reached the broker."""
+        wait_until(lambda: self.status()["unsent"] == "no", "the press at the broker")
+
+    def switch_off(self):
+        """Ends the machine in good order; returns QEMU's exit code."""
+        self.send_bytes(b"\x04")
+        return self.wait()
 
     def plug(self, up):
         """Plugs the network cable in, or pulls it."""
@@ -91,9 +125,38 @@ class Machine(Process):
                     while "return" not in (answer := json.loads(lines.readline())):
                         assert "error" not in answer, answer
 
+    def _add_streams(self):
+        """Beside `out`, which has everything: the texts of the log, and what is no log."""
+        for stream in ("log", "answer"):
+            if stream not in self._lines:
+                self._lines[stream] = []
+                self._cursor[stream] = 0
+                self._open.add(stream)
+                self._publishes_seen = 0
+                self._log_time = 0
+
     def _read(self, name, pipe):
+        with self._changed:
+            self._add_streams()
+        super()._read(name, map(self._sort, pipe) if name == "out" else pipe)
+        if name == "out":
+            with self._changed:
+                self._open -= {"log", "answer"}
+                self._changed.notify_all()
+
+    def _sort(self, raw):
         # Lines on a serial console end with a carriage return.
-        super()._read(name, (line.replace(b"\r", b"") for line in pipe))
+        raw = raw.replace(b"\r", b"")
+        line = raw.decode(errors="replace").rstrip("\n")
+        logged = re.match(r"\[(\d+)\.(\d{3})\] \w+: (.*)$", line)
+        with self._changed:
+            if logged:
+                seconds, millis, text = logged.groups()
+                self._log_time = (int(seconds) * 1000 + int(millis)) * 1000
+                self._lines["log"].append(text)
+            else:
+                self._lines["answer"].append(line)
+        return raw
 
 
 def blank_flash(path, size=FLASH_SIZE):

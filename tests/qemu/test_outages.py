@@ -2,19 +2,17 @@
 
 import signal
 
-from process import wait_until
-
 
 def press(button, lamp, payload):
-    button.command("press", f"^pressed {payload}$")
-    lamp.expect(f"^led {payload}$")
+    assert button.press() == payload
+    lamp.logged(f"^led {payload}$")
 
 
 def test_after_a_killed_broker_is_back_a_press_works(any_broker, pair):
     press(*pair, "ON")
     any_broker.kill()
     for board in pair:
-        board.expect("^disconnected: ")
+        board.logged("^disconnected: ")
     any_broker.start()
     for board in pair:
         board.connected()
@@ -26,17 +24,17 @@ def test_a_press_while_the_broker_was_away_arrives_once(any_broker, pair, start_
     button, lamp = pair
     any_broker.kill()
     for board in pair:
-        board.expect("^disconnected: ")
-    button.command("press", "^pressed ON$")
+        board.logged("^disconnected: ")
+    assert button.press() == "ON"
     # It is held still until somebody looks on, so that nothing of it is missed.
     button.send_signal(signal.SIGSTOP)
     any_broker.start()
     watcher = start_sub("mosquitto", any_broker, "-t", "esp32/data")
     button.send_signal(signal.SIGCONT)
     assert watcher.next_line() == "ON"
-    lamp.expect("^led ON$")
+    lamp.logged("^led ON$")
     button.connected()
-    wait_until(lambda: button.status()["unsent"] == "no", "the press at the broker")
+    button.settled()
     press(button, lamp, "OFF")
     assert watcher.next_line() == "OFF", "the first press came once"
 
@@ -45,11 +43,11 @@ def test_of_many_presses_while_the_broker_was_away_the_newest_state_counts(any_b
     button, lamp = pair
     any_broker.kill()
     for board in pair:
-        board.expect("^disconnected: ")
+        board.logged("^disconnected: ")
     for payload in ("ON", "OFF", "ON"):
-        button.command("press", f"^pressed {payload}$")
+        assert button.press() == payload
     any_broker.start()
-    lamp.expect("^led ON$")
+    lamp.logged("^led ON$")
     button.connected()
     press(button, lamp, "OFF")
 
@@ -59,12 +57,12 @@ def test_a_press_that_the_broker_did_not_answer_comes_after_all(any_broker, pair
     button, lamp = pair
     any_broker.process.send_signal(signal.SIGSTOP)
     try:
-        button.command("press", "^pressed ON$")
+        assert button.press() == "ON"
         assert button.status()["unsent"] == "yes"
     finally:
         any_broker.process.send_signal(signal.SIGCONT)
-    lamp.expect("^led ON$")
-    wait_until(lambda: button.status()["unsent"] == "no", "the acknowledgement")
+    lamp.logged("^led ON$")
+    button.settled()
 
 
 def test_a_half_open_connection_is_noticed(any_broker, start_machine):
@@ -75,7 +73,7 @@ def test_a_half_open_connection_is_noticed(any_broker, start_machine):
     any_broker.process.send_signal(signal.SIGSTOP)
     try:
         for board in (button, lamp):
-            board.expect("^disconnected: ")
+            board.logged("^disconnected: ")
     finally:
         any_broker.process.send_signal(signal.SIGCONT)
     for board in (button, lamp):
@@ -86,47 +84,38 @@ def test_a_half_open_connection_is_noticed(any_broker, start_machine):
 def test_a_pulled_cable_is_noticed_and_a_plugged_one_used(any_broker, pair):
     button, lamp = pair
     lamp.plug(False)
-    lamp.expect("^disconnected: the network is down$")
-    button.command("press", "^pressed ON$")
-    wait_until(lambda: button.status()["unsent"] == "no", "the press at the broker")
+    lamp.logged("^disconnected: the network is down$")
+    assert button.press() == "ON"
+    button.settled()
     lamp.plug(True)
-    lamp.expect(r"^address \d+")
     lamp.connected()
-    lamp.expect("^led ON$")
+    lamp.logged("^led ON$")
     press(button, lamp, "OFF")
 
 
 def test_a_press_without_a_cable_is_not_held_up(any_broker, pair):
     button, lamp = pair
     button.plug(False)
-    button.expect("^disconnected: the network is down$")
-    button.command("press", "^pressed ON$")
+    button.logged("^disconnected: the network is down$")
+    assert button.press() == "ON"
     button.plug(True)
-    lamp.expect("^led ON$")
+    lamp.logged("^led ON$")
 
 
 def test_a_machine_that_starts_before_its_broker_waits_for_it(any_broker, start_machine):
     any_broker.kill()
     board = start_machine(any_broker)
     for _ in range(3):
-        board.expect("connection refused; does the broker run, and on that port")
+        board.logged("connection refused; does the broker run, and on that port")
     any_broker.start()
     board.connected()
-
-
-def test_without_a_broker_set_a_board_says_what_to_type(start_machine):
-    board = start_machine()
-    board.expect("This board has no settings yet")
-    board.expect("set broker")
-    board.expect("^address")
-    assert board.status()["connection"] == "down"
 
 
 def test_the_broker_may_be_killed_again_and_again(any_broker, pair):
     for turn in range(5):
         any_broker.kill()
         for board in pair:
-            board.expect("^disconnected: ")
+            board.logged("^disconnected: ")
         any_broker.start()
         for board in pair:
             board.connected()

@@ -3,40 +3,39 @@
 //!
 //! No borrow of the board lives across an `.await`, so nothing here ever holds up a press.
 
+use core::fmt;
 use core::pin::pin;
 
-use declic_board::{Board, Effect, Notice, Settings};
+use declic_board::{Board, Effect, LogLevel, Measured, Notice, ScanError, StoreError};
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{Ipv4Address, Stack};
 use embassy_time::{Duration, Timer, with_timeout};
-use heapless::{String, Vec};
+use heapless::String;
 
 use crate::hal::{machine, time_driver, uart};
 use crate::storage::Store;
-use crate::{clock, net, restart, say, wake};
+use crate::{clock, net, restart, wake};
 
 /// The board and all that its task works with.
 pub struct Owner {
     pub board: Board<'static>,
-    /// The settings as they are typed; the board uses those it was made with.
-    pub settings: Settings,
-    /// The settings as they will be after a restart.
-    pub stored: Settings,
     pub store: Option<Store>,
     pub stack: Stack<'static>,
     pub address: Option<Ipv4Address>,
-    pub line: Vec<u8, 160>,
     /// What the board asked for and was not done yet.
     pub open: bool,
     pub close: bool,
+    /// What follows when the connection is closed.
     pub ending: Option<Ending>,
-    pub stopped: bool,
+    /// Whether Ctrl-D was typed: what follows when the board has stopped.
+    pub leaving: bool,
+    /// Whether the first publish was logged.
     pub published: bool,
 }
 
-/// What follows when the board has stopped.
+/// What becomes of the machine.
 #[derive(Clone, Copy)]
 pub enum Ending {
     Restart,
@@ -62,17 +61,11 @@ pub async fn run(owner: &'static mut Owner, buffers: &'static mut Buffers) -> ! 
 }
 
 impl Owner {
-    /// Stops the board, and then the machine.
-    pub fn end(&mut self, ending: Ending) {
-        self.ending = Some(ending);
-        self.board.shut_down(clock::now());
-    }
-
     /// There is no connection: until the board wants one.
     async fn closed(&mut self) {
         loop {
             self.turn();
-            match self.ending.filter(|_| self.stopped) {
+            match self.ending {
                 Some(Ending::Restart) => restart::restart(),
                 Some(Ending::PowerOff) => machine::power_off(),
                 None => {}
@@ -97,13 +90,13 @@ impl Owner {
                     return true;
                 }
                 Either::First(Err(why)) => {
-                    say!("{host}:{port}: {why}");
+                    self.log(format_args!("{host}:{port}: {why}"));
                     self.board.handle_connect_failed(clock::now());
                     return false;
                 }
                 Either::Second(()) => self.turn(),
             }
-            if core::mem::take(&mut self.close) {
+            if core::mem::take(&mut self.close) || self.ending.is_some() {
                 return false;
             }
         }
@@ -120,7 +113,7 @@ impl Owner {
             if !lost {
                 self.write(socket);
             }
-            if lost || core::mem::take(&mut self.close) {
+            if lost || core::mem::take(&mut self.close) || self.ending.is_some() {
                 return;
             }
             let reading = !self.board.rx_space().is_empty();
@@ -149,49 +142,98 @@ impl Owner {
 
     /// Feeds all input that is ready, then does what the board asks for.
     fn turn(&mut self) {
-        let mut typed = [0; 32];
-        loop {
-            let len = uart::read(&mut typed);
-            if len == 0 {
-                break;
-            }
-            self.typed(&typed[..len]);
-            // Each time, so that nothing the board says is lost, however much is typed at once.
-            self.obey();
-        }
         let address = net::address(self.stack);
         if address != self.address {
             // Another address ends every connection that there was.
             self.board.handle_link(false, clock::now());
             self.address = address;
-            match address {
-                Some(address) => {
-                    say!("address {address}, {} ms after the start", uptime_ms());
-                    self.board.handle_link(true, clock::now());
-                }
-                None => say!("no address"),
+            let measured = Measured {
+                address,
+                ..Measured::default()
+            };
+            self.board.handle_measured(measured, clock::now());
+            if address.is_some() {
+                self.board.handle_link(true, clock::now());
             }
         }
         self.board.handle_timeout(clock::now());
         self.obey();
+        while self.read_console() {
+            // Each time, so that nothing the board says is lost, however much is typed at once.
+            self.obey();
+        }
     }
 
-    fn obey(&mut self) {
-        while let Some(effect) = self.board.poll_effect() {
-            match effect {
-                Effect::SetLed(on) => say!("led {}", if on { "ON" } else { "OFF" }),
-                Effect::OpenTransport => self.open = true,
-                Effect::CloseTransport => {
-                    self.close = true;
-                    self.open = false;
-                }
-                Effect::Notice(notice) => {
-                    say!("{notice}");
-                    self.stopped |= notice == Notice::Stopped;
-                }
-                _ => {}
-            }
+    /// Takes what was typed. Returns whether there was anything.
+    fn read_console(&mut self) -> bool {
+        let space = self.board.console_space();
+        let len = uart::read(space);
+        let leave = space[..len].contains(&CTRL_D);
+        self.board.typed(len, clock::now());
+        if leave {
+            self.leaving = true;
+            self.board.shut_down(clock::now());
         }
+        len > 0
+    }
+
+    /// Does what the board asks for, and prints what it says.
+    fn obey(&mut self) {
+        loop {
+            while let Some(effect) = self.board.poll_effect() {
+                self.carry_out(effect);
+            }
+            let output = self.board.console_output();
+            if output.is_empty() {
+                return;
+            }
+            uart::write(output);
+            let len = output.len();
+            self.board.console_written(len);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::SetLed(on) => {
+                self.log(format_args!("led {}", if on { "ON" } else { "OFF" }));
+            }
+            Effect::OpenTransport => self.open = true,
+            Effect::CloseTransport => {
+                self.close = true;
+                self.open = false;
+            }
+            Effect::Store { ticket, key } => {
+                let value = self.board.edited().value(key);
+                let result = self.with_store(|store| store.store(key, &value));
+                self.board.handle_stored(ticket, result, clock::now());
+            }
+            Effect::EraseSettings { ticket } => {
+                let result = self.with_store(Store::forget);
+                self.board.handle_stored(ticket, result, clock::now());
+            }
+            Effect::Restart => self.ending = Some(Ending::Restart),
+            Effect::Scan => {
+                let result = Err(ScanError::NoWifi);
+                self.board.handle_scanned(result, clock::now());
+            }
+            Effect::Notice(Notice::Stopped) if self.leaving => {
+                self.ending = Some(Ending::PowerOff);
+            }
+            _ => {}
+        }
+    }
+
+    /// A machine without flash has one that does not work.
+    fn with_store(
+        &mut self,
+        run: impl FnOnce(&mut Store) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.store.as_mut().map_or(Err(StoreError::Flash), run)
+    }
+
+    fn log(&mut self, text: fmt::Arguments<'_>) {
+        self.board.log(LogLevel::Info, text, clock::now());
     }
 
     /// Takes what the socket has. An error says that the connection is over.
@@ -224,7 +266,8 @@ impl Owner {
                     self.board.transmitted(len, clock::now());
                     if self.board.is_connected() && !self.published {
                         self.published = true;
-                        say!("first publish {} ms after the start", uptime_ms());
+                        let uptime = time_driver::uptime().as_millis();
+                        self.log(format_args!("first publish {uptime} ms after the start"));
                     }
                     self.obey();
                 }
@@ -234,6 +277,5 @@ impl Owner {
     }
 }
 
-fn uptime_ms() -> u128 {
-    time_driver::uptime().as_millis()
-}
+/// Ends the machine, when the board has said goodbye.
+const CTRL_D: u8 = 0x04;

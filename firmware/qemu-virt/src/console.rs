@@ -1,4 +1,4 @@
-//! The console: lines to the UART.
+//! What is printed past the board's console: when there is no board, or no more.
 
 use core::fmt::{self, Write};
 

@@ -5,7 +5,6 @@
 
 mod board_task;
 mod clock;
-mod commands;
 mod console;
 mod hal;
 mod net;
@@ -13,19 +12,18 @@ mod restart;
 mod storage;
 mod wake;
 
-use declic_board::{Board, BoardId, Settings, Storage};
+use declic_board::flash::Loaded;
+use declic_board::{Board, BoardId, Settings, Start, Storage, StoreError};
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
-use heapless::Vec;
 use static_cell::StaticCell;
 
 use crate::board_task::{Buffers, Owner};
 use crate::hal::flash::Flash;
 use crate::hal::net_device::NetDevice;
-use crate::hal::time_driver::{self, Start};
+use crate::hal::time_driver::{self, ClockStart};
 use crate::hal::virtio::Devices;
 use crate::hal::{handover, interrupts, uart};
-use crate::restart::Reason;
 use crate::storage::Store;
 
 #[embassy_executor::main]
@@ -33,8 +31,7 @@ async fn main(spawner: Spawner) {
     time_driver::start(clock_start());
     uart::open();
     interrupts::enable();
-    say!("Déclic {} on QEMU", env!("CARGO_PKG_VERSION"));
-    say!("last restart: {}", Reason::take());
+    let reason = restart::reason();
 
     // SAFETY: this is the only place.
     let devices = unsafe { Devices::find() };
@@ -46,18 +43,14 @@ async fn main(spawner: Spawner) {
     };
     let flash = devices.disk.and_then(Flash::new);
     let mut store = flash.and_then(|flash| Store::new(flash).ok());
-    let settings = load(store.as_mut(), factory_settings());
+    let (settings, loaded) = load(store.as_mut(), factory_settings());
+    let start = Start {
+        boots: store.as_mut().and_then(|store| store.count_boot().ok()),
+        settings: loaded,
+        ..Start::new("QEMU riscv32", reason)
+    };
 
     let id = BoardId::new(device.mac());
-    say!("id {id}, role {}", settings.role());
-    if settings.broker().is_none() {
-        say!("This board has no settings yet. Type, with your own values:");
-        say!("  set broker 10.0.2.2");
-        say!("  set role publisher");
-        say!("  save");
-        say!("  restart");
-    }
-
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = RESOURCES.init(StackResources::new());
     let (stack, runner) = embassy_net::new(device, net::addresses(id), resources, seed(id));
@@ -68,19 +61,17 @@ async fn main(spawner: Spawner) {
     let memory = STORAGE.init_with(Storage::new).memory();
     static OWNER: StaticCell<Owner> = StaticCell::new();
     let owner = OWNER.init_with(|| Owner {
-        board: Board::new(id, settings.clone(), seed(id), memory),
-        stored: settings.clone(),
-        settings,
+        board: Board::new(id, settings, seed(id), memory),
         store,
         stack,
         address: None,
-        line: Vec::new(),
         open: false,
         close: false,
         ending: None,
-        stopped: false,
+        leaving: false,
         published: false,
     });
+    owner.board.handle_start(start, clock::now());
     static BUFFERS: StaticCell<Buffers> = StaticCell::new();
     let buffers = BUFFERS.init_with(|| Buffers {
         receive: [0; 1536],
@@ -101,33 +92,19 @@ fn factory_settings() -> Settings {
 }
 
 /// The stored settings, and those that are given for what is missing or broken.
-fn load(store: Option<&mut Store>, factory: Settings) -> Settings {
-    let Some(store) = store else {
-        say!("there is no flash: settings are not kept");
-        return factory;
-    };
+fn load(store: Option<&mut Store>, factory: Settings) -> (Settings, Result<Loaded, StoreError>) {
     let mut settings = factory.clone();
-    match store.load(&mut settings) {
-        Ok(loaded) => {
-            if loaded.unreadable {
-                say!("the settings were not readable: all have their defaults");
-            }
-            for key in loaded.broken.iter() {
-                say!("{key}: what was stored is broken, so it has its default");
-            }
-            settings
-        }
-        Err(error) => {
-            say!("{error}: all settings have their defaults");
-            factory
-        }
+    match store.map(|store| store.load(&mut settings)) {
+        Some(Err(error)) => (factory, Err(error)),
+        Some(Ok(loaded)) => (settings, Ok(loaded)),
+        None => (factory, Ok(Loaded::default())),
     }
 }
 
 /// Where the clock starts, for tests of its wraps, if that was handed over: `clock-start` and
 /// `clock-step` in microseconds, `clock-ticks` of the machine's own counter.
-fn clock_start() -> Start {
-    let mut start = Start {
+fn clock_start() -> ClockStart {
+    let mut start = ClockStart {
         micros: 0,
         micros_per_step: 1,
         ticks: None,

@@ -5,41 +5,23 @@ use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use heapless::String;
+use declic_board::RestartReason;
+use static_cell::StaticCell;
 
 use crate::hal::machine;
 use crate::say;
 
-/// Why the program started this time. Its `Display` is a phrase for people.
-pub enum Reason {
-    PowerOn,
-    Program,
-    Panic(String<PLACE>),
-}
-
-impl Reason {
-    /// To be asked once, at start: it is forgotten by that.
-    pub fn take() -> Self {
-        let note = Note::take();
-        match note.magic {
-            PROGRAM => Self::Program,
-            PANIC => {
-                let place = note.place.get(..note.len as usize).unwrap_or_default();
-                let place = core::str::from_utf8(place).unwrap_or_default();
-                Self::Panic(String::try_from(place).unwrap_or_default())
-            }
-            _ => Self::PowerOn,
+/// Why the program started this time. To be asked once, at start: it is forgotten by that.
+pub fn reason() -> RestartReason {
+    static NOTE: StaticCell<Note> = StaticCell::new();
+    let note = NOTE.init(Note::take());
+    match note.magic {
+        PROGRAM => RestartReason::Requested,
+        PANIC => {
+            let place = note.place.get(..note.len as usize).unwrap_or_default();
+            RestartReason::Panic(core::str::from_utf8(place).unwrap_or_default())
         }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PowerOn => f.write_str("power on"),
-            Self::Program => f.write_str("restart by the program"),
-            Self::Panic(place) => write!(f, "panic at {place}"),
-        }
+        _ => RestartReason::PowerOn,
     }
 }
 

@@ -36,6 +36,14 @@ impl Store {
         block_on(self.0.store(key, value))
     }
 
+    /// See [`SettingsStore::count_boot`].
+    ///
+    /// # Errors
+    /// The flash can't be read or written.
+    pub fn count_boot(&mut self) -> Result<u32, StoreError> {
+        block_on(self.0.count_boot())
+    }
+
     /// See [`SettingsStore::forget`].
     ///
     /// # Errors

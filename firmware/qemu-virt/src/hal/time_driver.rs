@@ -16,7 +16,7 @@ use super::mmio::Mmio;
 
 /// Where the clock starts.
 #[derive(Clone, Copy)]
-pub struct Start {
+pub struct ClockStart {
     /// What the program's clock reads at the start, in microseconds.
     pub micros: u64,
     /// How many microseconds a step of the 32-bit counter has: 1 or 1000.
@@ -27,7 +27,7 @@ pub struct Start {
 }
 
 /// Starts the clock. Call it once, before anything asks for the time.
-pub fn start(start: Start) {
+pub fn start(start: ClockStart) {
     critical_section::with(|cs| {
         let clock = &mut *CLOCK.0.borrow_ref_mut(cs);
         if let Some(wanted) = start.ticks {
@@ -54,7 +54,7 @@ pub(super) fn handle_interrupt() {
 struct Shared(Mutex<RefCell<Clock>>);
 
 struct Clock {
-    start: Start,
+    start: ClockStart,
     /// By how much the machine's counter was set forward.
     set_forward: u64,
     /// The machine's counter at the start.
@@ -126,7 +126,7 @@ fn write_halves(register: usize, value: u64) {
 }
 
 embassy_time_driver::time_driver_impl!(static CLOCK: Shared = Shared(Mutex::new(RefCell::new(Clock {
-    start: Start { micros: 0, micros_per_step: 1, ticks: None },
+    start: ClockStart { micros: 0, micros_per_step: 1, ticks: None },
     set_forward: 0,
     ticks: 0,
     extender: ClockExtender::from_micros(),
