@@ -5,36 +5,33 @@
 
 use core::pin::pin;
 
-use declic_board::{Board, Effect, KeySet, Settings};
+use declic_board::{Board, Effect, FoundNetwork, LogLevel, Measured};
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, select};
+use embassy_net::Stack;
 use embassy_net::tcp::TcpSocket;
-use embassy_net::{Ipv4Address, Stack};
 use embassy_time::{Duration, Timer, with_timeout};
-use heapless::{String, Vec};
+use heapless::String;
 
 use crate::led::Led;
-use crate::restart::Reason;
+use crate::report::{self, Report};
 use crate::storage::Store;
 use crate::watchdog::{self, Part};
-use crate::{button, clock, console, net, say, wake};
+use crate::{button, clock, console, net, restart, wake};
 
 /// The board and all that its task works with.
 pub struct Owner {
     pub board: Board<'static>,
-    /// The settings as they are typed; the board uses those it was made with.
-    pub settings: Settings,
-    /// The settings that are in the flash.
-    pub stored: KeySet,
     pub store: Store,
     pub led: Led,
     pub stack: Stack<'static>,
-    pub address: Option<Ipv4Address>,
-    pub restart_reason: Reason,
-    pub line: Vec<u8, 160>,
+    pub measured: Measured,
+    /// A report that the board had no room for yet.
+    pub held: Option<Report>,
     /// What the board asked for and was not done yet.
     pub open: bool,
     pub close: bool,
+    pub restart: bool,
 }
 
 /// The socket's buffers.
@@ -60,6 +57,10 @@ impl Owner {
     async fn closed(&mut self) {
         loop {
             self.turn();
+            if self.restart {
+                self.drain_console().await;
+                restart::restart();
+            }
             self.close = false;
             if core::mem::take(&mut self.open) {
                 return;
@@ -80,13 +81,15 @@ impl Owner {
                     return true;
                 }
                 Either::First(Err(why)) => {
-                    say!("{host}:{port}: {why}");
-                    self.board.handle_connect_failed(clock::now());
+                    let now = clock::now();
+                    let text = format_args!("{host}:{port}: {why}");
+                    self.board.log(LogLevel::Warn, text, now);
+                    self.board.handle_connect_failed(now);
                     return false;
                 }
                 Either::Second(()) => self.turn(),
             }
-            if core::mem::take(&mut self.close) {
+            if core::mem::take(&mut self.close) || self.restart {
                 return false;
             }
         }
@@ -103,7 +106,7 @@ impl Owner {
             if !lost {
                 self.write(socket);
             }
-            if lost || core::mem::take(&mut self.close) {
+            if lost || core::mem::take(&mut self.close) || self.restart {
                 return;
             }
             let reading = !self.board.rx_space().is_empty();
@@ -136,41 +139,121 @@ impl Owner {
         while let Some(edge) = button::take_edge() {
             self.board.handle_level(edge.closed, edge.at);
         }
-        let mut typed = [0; 32];
-        loop {
-            let len = console::typed(&mut typed);
-            if len == 0 {
+        while let Some(report) = self.held.take().or_else(report::take) {
+            self.held = self.hear(report);
+            if self.held.is_some() {
                 break;
             }
-            self.typed(&typed[..len]);
         }
         let address = net::address(self.stack);
-        if address != self.address {
+        if address != self.measured.address {
             // Another address ends every connection that there was.
             self.board.handle_link(false, clock::now());
-            self.address = address;
-            if let Some(address) = address {
-                say!("address {address}");
+            self.measured.address = address;
+            self.measure();
+            if address.is_some() {
                 self.board.handle_link(true, clock::now());
             }
         }
         self.board.handle_timeout(clock::now());
         self.obey();
+        loop {
+            // Piece by piece, so that nothing the board says is lost however much is typed.
+            let len = console::typed(self.board.console_space());
+            if len == 0 {
+                break;
+            }
+            self.board.typed(len, clock::now());
+            self.obey();
+        }
     }
 
-    fn obey(&mut self) {
-        while let Some(effect) = self.board.poll_effect() {
-            match effect {
-                Effect::SetLed(on) => self.led.set(on),
-                Effect::OpenTransport => self.open = true,
-                Effect::CloseTransport => {
-                    self.close = true;
-                    self.open = false;
-                }
-                Effect::Notice(notice) => say!("{notice}"),
-                _ => {}
+    /// Deals with what another task says; gives it back if the board has no room for it now.
+    fn hear(&mut self, report: Report) -> Option<Report> {
+        match &report {
+            Report::Log(level, text) => {
+                self.board.log(*level, format_args!("{text}"), clock::now());
             }
+            Report::Signal(rssi) => {
+                self.measured.rssi = *rssi;
+                self.measure();
+            }
+            Report::Network {
+                ssid,
+                rssi,
+                channel,
+                security,
+            } => {
+                let network = FoundNetwork {
+                    ssid,
+                    rssi: *rssi,
+                    channel: *channel,
+                    security,
+                };
+                if !self.board.handle_network(&network) {
+                    return Some(report);
+                }
+            }
+            Report::Scanned(result) => self.board.handle_scanned(*result, clock::now()),
         }
+        None
+    }
+
+    fn measure(&mut self) {
+        self.measured.free_memory = u32::try_from(esp_alloc::HEAP.free()).ok();
+        self.board.handle_measured(self.measured, clock::now());
+    }
+
+    /// Does what the board asks for, and prints what it says.
+    fn obey(&mut self) {
+        loop {
+            while let Some(effect) = self.board.poll_effect() {
+                self.carry_out(effect);
+            }
+            let len = console::print(self.board.console_output());
+            if len == 0 {
+                return;
+            }
+            self.board.console_written(len);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::SetLed(on) => self.led.set(on),
+            Effect::OpenTransport => self.open = true,
+            Effect::CloseTransport => {
+                self.close = true;
+                self.open = false;
+            }
+            Effect::Store { ticket, key } => {
+                let value = self.board.edited().value(key);
+                let result = self.store.store(key, &value);
+                self.board.handle_stored(ticket, result, clock::now());
+            }
+            Effect::EraseSettings { ticket } => {
+                let result = self.store.forget();
+                self.board.handle_stored(ticket, result, clock::now());
+            }
+            Effect::Restart => self.restart = true,
+            Effect::Scan => net::scan(),
+            // The board has written it to its console.
+            Effect::Notice(_) => {}
+            _ => {}
+        }
+    }
+
+    /// What was printed gets out, but not for ever.
+    async fn drain_console(&mut self) {
+        let deadline = embassy_time::Instant::now() + Duration::from_secs(1);
+        while embassy_time::Instant::now() < deadline
+            && !(self.board.console_output().is_empty() && console::is_drained())
+        {
+            self.obey();
+            Timer::after_millis(10).await;
+        }
+        // The last bytes are in the port's own buffer.
+        Timer::after_millis(20).await;
     }
 
     /// Takes what the socket has. An error says that the connection is over.

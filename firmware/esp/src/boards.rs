@@ -2,8 +2,6 @@
 
 use declic_board::{LedKind, Settings};
 
-use crate::say;
-
 /// What differs between chips.
 pub struct Chip {
     pub title: &'static str,
@@ -28,17 +26,7 @@ pub struct BoardPins {
 impl BoardPins {
     /// What the settings say, and for the rest what the board's model has.
     pub fn new(settings: &Settings) -> Self {
-        let named = settings
-            .board()
-            .map(|name| (name, BOARDS.iter().find(|board| board.name == name)));
-        let model = match named {
-            Some((_, Some(model))) => model,
-            Some((name, None)) => {
-                say!("board: no {} board is called {name}", CHIP.title);
-                &BOARDS[0]
-            }
-            None => &BOARDS[0],
-        };
+        let model = settings.board().and_then(Self::find).unwrap_or(&BOARDS[0]);
         Self {
             name: model.name,
             button: settings.button_pin().unwrap_or(model.button),
@@ -51,6 +39,11 @@ impl BoardPins {
                 kind => kind,
             },
         }
+    }
+
+    /// The model of that name, among those with this chip.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        BOARDS.iter().find(|board| board.name == name)
     }
 }
 

@@ -1,50 +1,36 @@
-//! The serial console: UART0 and, where the chip has it, the USB serial port, both at once.
+//! The serial console's wires: UART0 and, where the chip has it, the USB serial port, both at once.
 //!
-//! Nothing ever waits for a console. What is printed goes into a buffer, and when that is full it is
-//! left out and counted; what is typed waits until the board's task looks for it.
-
-use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU32, Ordering};
+//! What they mean is the board's business. It puts whole pieces in here when there is room, and takes
+//! what was typed when it can; so nothing ever waits for a console.
 
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pipe::Pipe;
 use embassy_time::{Duration, with_timeout};
-use embedded_io_async::{Read, Write as _};
+use embedded_io_async::{Read, Write};
 use esp_hal::Async;
 use esp_hal::gpio::AnyPin;
 use esp_hal::peripherals::UART0;
 use esp_hal::uart::{Config, Uart, UartRx, UartTx};
-use heapless::String;
 
 use crate::wake;
 
-/// Writes a line to the console.
-#[macro_export]
-macro_rules! say {
-    ($($arg:tt)*) => { $crate::console::line(format_args!($($arg)*)) };
+/// Prints as much as there is room for; returns how many bytes that were. The board is woken when
+/// there is room again.
+pub fn print(bytes: &[u8]) -> usize {
+    OUT.try_write(bytes).unwrap_or(0)
 }
 
-/// Writes a line, or leaves it out when there is no room.
-pub fn line(text: fmt::Arguments<'_>) {
-    let mut line = Line(String::new());
-    // A line that is too long is cut.
-    let _ = line.write_fmt(text);
-    let _ = line.0.push_str(END);
-    let left_out = LEFT_OUT.load(Ordering::Relaxed);
-    if OUT.free_capacity() < line.0.len() + if left_out > 0 { GAP.len() } else { 0 } {
-        LEFT_OUT.store(left_out + 1, Ordering::Relaxed);
-        return;
-    }
-    if left_out > 0 {
-        LEFT_OUT.store(0, Ordering::Relaxed);
-        let _ = OUT.try_write(GAP);
-    }
-    let _ = OUT.try_write(line.0.as_bytes());
+/// Whether all that was printed is on its way.
+pub fn is_drained() -> bool {
+    OUT.is_empty()
 }
 
-/// Takes typed bytes, from any of the ports.
-pub fn typed(buffer: &mut [u8]) -> usize {
-    TYPED.try_read(buffer).unwrap_or(0)
+/// Takes typed bytes, from any of the ports; returns how many.
+pub fn typed(space: &mut [u8]) -> usize {
+    if space.is_empty() {
+        return 0;
+    }
+    TYPED.try_read(space).unwrap_or(0)
 }
 
 /// UART0 at 115200 baud; `None` if its pins are taken.
@@ -69,6 +55,7 @@ pub async fn write_out(mut uart: UartTx<'static, Async>, mut usb: Option<usb::Tx
     let mut usb_listens = true;
     loop {
         let len = OUT.read(&mut chunk).await;
+        wake::board();
         let _ = uart.write_all(&chunk[..len]).await;
         if let Some(usb) = &mut usb {
             // Without a host that reads, this never ends: then look only now and then.
@@ -110,25 +97,15 @@ async fn read(mut port: impl Read) -> ! {
     loop {
         // An error is a break or a framing error: noise on the line.
         if let Ok(len) = port.read(&mut buffer).await {
-            TYPED.write_all(&buffer[..len]).await;
-            wake::board();
+            let mut bytes = &buffer[..len];
+            while !bytes.is_empty() {
+                let taken = TYPED.write(bytes).await;
+                bytes = &bytes[taken..];
+                wake::board();
+            }
         }
     }
 }
 
-struct Line(String<LINE>);
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LINE - END.len() - self.0.len();
-        let len = text.floor_char_boundary(room.min(text.len()));
-        self.0.push_str(&text[..len]).map_err(|_| fmt::Error)
-    }
-}
-
-static OUT: Pipe<CriticalSectionRawMutex, 1024> = Pipe::new();
-static TYPED: Pipe<CriticalSectionRawMutex, 128> = Pipe::new();
-static LEFT_OUT: AtomicU32 = AtomicU32::new(0);
-const GAP: &[u8] = b"(some lines were left out)\r\n";
-const END: &str = "\r\n";
-const LINE: usize = 160;
+static OUT: Pipe<CriticalSectionRawMutex, 256> = Pipe::new();
+static TYPED: Pipe<CriticalSectionRawMutex, 64> = Pipe::new();

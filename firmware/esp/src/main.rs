@@ -6,17 +6,20 @@ mod board_task;
 mod boards;
 mod button;
 mod clock;
-mod commands;
 mod console;
 mod led;
 mod net;
 mod pins;
+mod report;
 mod restart;
 mod storage;
 mod wake;
 mod watchdog;
 
-use declic_board::{Backoff, Board, BoardId, KeySet, Settings, Storage};
+use declic_board::flash::Loaded;
+use declic_board::{
+    Backoff, Board, BoardId, Key, LogLevel, Measured, Settings, Start, Storage, StoreError,
+};
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use esp_hal::clock::CpuClock;
@@ -25,14 +28,12 @@ use esp_hal::rng::Rng;
 use esp_hal::rtc_cntl::Rtc;
 use esp_hal::timer::timg::TimerGroup;
 use esp_radio::wifi::{ControllerConfig, Interface, WifiController};
-use heapless::Vec;
 use static_cell::StaticCell;
 
 use crate::board_task::{Buffers, Owner};
 use crate::boards::{BoardPins, CHIP};
 use crate::led::Led;
 use crate::pins::Pins;
-use crate::restart::Reason;
 use crate::storage::Store;
 
 esp_bootloader_esp_idf::esp_app_desc!();
@@ -63,55 +64,46 @@ async fn main(spawner: Spawner) {
         spawner.spawn(console::read_uart(rx).expect(ONCE));
         spawner.spawn(console::write_out(tx, usb).expect(ONCE));
     }
-    let restart_reason = Reason::take();
-    say!("Déclic {} on {}", env!("CARGO_PKG_VERSION"), CHIP.title);
-    say!("last restart: {restart_reason}");
 
-    let mut store = Store::new(p.FLASH).expect("the partition table is right");
-    let (settings, stored) = load(&mut store);
-
-    let board = BoardPins::new(&settings);
-    let button = board.button;
-    match pins.input(button) {
-        Some(pin) => button::start(pin, board.button_active_low, p.IO_MUX),
-        None => say!("button-pin: GPIO{button} can't be used"),
-    }
-    let led = match pins.output(board.led) {
-        Some(pin) => Led::new(board.led_kind, pin, p.RMT),
-        None => {
-            say!("led-pin: GPIO{} can't be used", board.led);
-            Led::None
-        }
+    let mut store = Store::new(p.FLASH).expect("the partition table fits the flash");
+    let (settings, loaded) = load(&mut store);
+    let start = Start {
+        has_wifi: true,
+        boots: store.count_boot().ok(),
+        settings: loaded,
+        ..Start::new(CHIP.title, restart::take_reason())
     };
+    let model = BoardPins::new(&settings);
+    let button = pins.input(model.button);
+    let led = pins.output(model.led);
+    let problems = [
+        settings
+            .board()
+            .filter(|name| BoardPins::find(name).is_none())
+            .map(|_| (Key::Board, "no model of that name has this chip")),
+        button.is_none().then_some((Key::ButtonPin, UNUSABLE)),
+        led.is_none().then_some((Key::LedPin, UNUSABLE)),
+    ];
+    if let Some(pin) = button {
+        button::start(pin, model.button_active_low, p.IO_MUX);
+    }
+    let led = led.map_or(Led::None, |pin| Led::new(model.led_kind, pin, p.RMT));
+
+    let mut config = ControllerConfig::default();
+    let station = net::station(&settings);
+    let has_network = station.is_some();
+    if let Some(station) = station {
+        config = config.with_initial_config(station);
+    }
+    let controller = WifiController::new(p.WIFI, config).expect("the radio starts");
+    // From here on the radio feeds the generator with noise.
+    let rng = Rng::new();
+    let random = || u64::from(rng.random()) << 32 | u64::from(rng.random());
 
     let mac = efuse::interface_mac_address(InterfaceMacAddress::Station);
     let mut id = [0; 6];
     id.copy_from_slice(mac.as_bytes());
     let id = BoardId::new(id);
-    say!("id {id}, role {}", settings.role());
-
-    let station = net::station(&settings);
-    if station.is_none() || settings.broker().is_none() {
-        say!("This board has no settings yet. Type, with your own names:");
-        say!("  set wifi-ssid MyNet");
-        say!("  set wifi-password secret");
-        say!("  set broker 192.168.1.20");
-        say!("  set role publisher");
-        say!("  save");
-        say!("  restart");
-    }
-    let has_network = station.is_some();
-    let mut config = ControllerConfig::default();
-    if let Some(station) = station {
-        config = config.with_initial_config(station);
-    }
-    // Without its radio the board still has its console; a restart by the watchdog tries again.
-    let Ok(controller) = WifiController::new(p.WIFI, config) else {
-        return say!("the radio does not start");
-    };
-    // From here on the radio feeds the generator with noise.
-    let rng = Rng::new();
-    let random = || u64::from(rng.random()) << 32 | u64::from(rng.random());
 
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = RESOURCES.init(StackResources::new());
@@ -127,18 +119,21 @@ async fn main(spawner: Spawner) {
     let memory = STORAGE.init_with(Storage::new).memory();
     static OWNER: StaticCell<Owner> = StaticCell::new();
     let owner = OWNER.init_with(|| Owner {
-        board: Board::new(id, settings.clone(), random(), memory),
-        settings,
-        stored,
+        board: Board::new(id, settings, random(), memory),
         store,
         led,
         stack,
-        address: None,
-        restart_reason,
-        line: Vec::new(),
+        measured: Measured::default(),
+        held: None,
         open: false,
         close: false,
+        restart: false,
     });
+    owner.board.handle_start(start, clock::now());
+    for (key, problem) in problems.into_iter().flatten() {
+        let text = format_args!("{key}: {problem}");
+        owner.board.log(LogLevel::Error, text, clock::now());
+    }
     static BUFFERS: StaticCell<Buffers> = StaticCell::new();
     let buffers = BUFFERS.init_with(|| Buffers {
         receive: [0; 1536],
@@ -147,25 +142,16 @@ async fn main(spawner: Spawner) {
     spawner.spawn(board_task::run(owner, buffers).expect(ONCE));
 }
 
-/// The stored settings, with the defaults for what is missing or broken.
-fn load(store: &mut Store) -> (Settings, KeySet) {
+/// The stored settings, with the defaults for what is missing or broken, and how they were found.
+fn load(store: &mut Store) -> (Settings, Result<Loaded, StoreError>) {
     let mut settings = Settings::default();
     match store.load(&mut settings) {
-        Ok(loaded) => {
-            if loaded.unreadable {
-                say!("the settings were not readable: all have their defaults");
-            }
-            for key in loaded.broken.iter() {
-                say!("{key}: what was stored is broken, so it has its default");
-            }
-            (settings, loaded.found)
-        }
-        Err(error) => {
-            say!("{error}: all settings have their defaults");
-            (Settings::default(), KeySet::EMPTY)
-        }
+        Ok(loaded) => (settings, Ok(loaded)),
+        Err(error) => (Settings::default(), Err(error)),
     }
 }
+
+const UNUSABLE: &str = "that pin can't be used for this";
 
 /// Every task is spawned at one place that runs once.
 const ONCE: &str = "each task is spawned once";

@@ -4,7 +4,7 @@ use core::future::poll_fn;
 use core::net::Ipv4Addr;
 use core::pin::pin;
 
-use declic_board::{Backoff, Settings};
+use declic_board::{Backoff, LogLevel, ScanError, Settings};
 use embassy_futures::select::select;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{State, TcpSocket};
@@ -21,8 +21,9 @@ use esp_radio::wifi::{
     WifiController,
 };
 
+use crate::report::{self, Report};
+use crate::wake;
 use crate::watchdog::{self, Part};
-use crate::{say, wake};
 
 /// How long joining may take.
 const JOIN_LIMIT: Duration = Duration::from_secs(20);
@@ -30,7 +31,10 @@ const JOIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long the network may leave the board without an address before it joins again.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(60);
 
-/// Asks the Wi-Fi task for the networks it can hear; it prints them.
+/// How often the strength of the signal is looked up.
+const SIGNAL_TIME: Duration = Duration::from_secs(30);
+
+/// Asks the Wi-Fi task for the networks it can hear; it reports them.
 pub fn scan() {
     SCAN.signal(());
 }
@@ -119,21 +123,20 @@ pub async fn supervise_wifi(
         }
         match with_timeout(JOIN_LIMIT, controller.connect_async()).await {
             Ok(Ok(network)) => {
-                say!(
-                    "Wi-Fi: joined {}, channel {}",
-                    network.ssid.as_str(),
-                    network.channel
-                );
+                let (name, channel) = (network.ssid.as_str(), network.channel);
+                let text = format_args!("Wi-Fi: joined {name}, channel {channel}");
+                report::log(LogLevel::Info, text).await;
                 let joined = Instant::now();
                 stay(&mut controller, stack).await;
+                report::send(Report::Signal(None)).await;
                 if joined.elapsed() > Duration::from_secs(60) {
                     backoff.reset();
                 }
             }
-            Ok(Err(ConnectionError::Failed(info))) => say!("Wi-Fi: {}", explain(info.reason)),
-            Ok(Err(error)) => say!("Wi-Fi: {error}"),
+            Ok(Err(ConnectionError::Failed(info))) => warn(explain(info.reason)).await,
+            Ok(Err(_)) => warn("the radio reports a failure").await,
             Err(_) => {
-                say!("Wi-Fi: the network does not answer");
+                warn("the network does not answer").await;
                 leave(&mut controller).await;
             }
         }
@@ -191,12 +194,18 @@ pub async fn finish(socket: &mut TcpSocket<'_>) {
 /// Stays until the network is lost, or until it gives no address.
 async fn stay(controller: &mut WifiController<'static>, stack: Stack<'static>) {
     let mut address_seen = Instant::now();
+    let mut signal_asked = None;
     loop {
         watchdog::alive(Part::WiFi);
+        if signal_asked.is_none_or(|at: Instant| at.elapsed() > SIGNAL_TIME) {
+            signal_asked = Some(Instant::now());
+            let rssi = controller.rssi().ok().and_then(|rssi| rssi.try_into().ok());
+            report::send(Report::Signal(rssi)).await;
+        }
         if stack.is_config_up() {
             address_seen = Instant::now();
         } else if address_seen.elapsed() > ADDRESS_LIMIT {
-            say!("Wi-Fi: the network gives no address; joining again");
+            warn("the network gives no address; joining again").await;
             leave(controller).await;
             return;
         }
@@ -209,13 +218,14 @@ async fn stay(controller: &mut WifiController<'static>, stack: Stack<'static>) {
         );
         match wait.await {
             Ok(Ok(info)) => {
-                say!("Wi-Fi: lost the network: {}", explain(info.reason));
+                warn("lost the network").await;
+                warn(explain(info.reason)).await;
                 return;
             }
             Ok(Err(_)) => return,
             // The event may have been missed.
             Err(_) if !controller.is_connected() => {
-                say!("Wi-Fi: lost the network");
+                warn("lost the network").await;
                 return;
             }
             Err(_) => {}
@@ -235,20 +245,37 @@ async fn wait_or_scan(controller: &mut WifiController<'static>, time: Duration) 
 
 async fn list_networks(controller: &mut WifiController<'static>) {
     let config = ScanConfig::default().with_max(20);
-    match with_timeout(JOIN_LIMIT, controller.scan_async(&config)).await {
-        Ok(Ok(networks)) => {
-            for network in &networks {
-                let lock = match network.auth_method {
-                    Some(AuthenticationMethod::None) => "open",
-                    _ => "password",
-                };
-                let (name, strength) = (network.ssid.as_str(), network.signal_strength);
-                say!("  {strength} dBm  {lock:8}  {name}");
-            }
-            say!("{} networks", networks.len());
-        }
-        _ => say!("the networks can't be listed now"),
+    let scanned = with_timeout(JOIN_LIMIT, controller.scan_async(&config)).await;
+    let Ok(Ok(networks)) = scanned else {
+        return report::send(Report::Scanned(Err(ScanError::Radio))).await;
+    };
+    for network in networks {
+        let found = Report::Network {
+            ssid: network.ssid.as_str().try_into().unwrap_or_default(),
+            rssi: network.signal_strength,
+            channel: network.channel,
+            security: security(network.auth_method),
+        };
+        report::send(found).await;
     }
+    report::send(Report::Scanned(Ok(()))).await;
+}
+
+fn security(method: Option<AuthenticationMethod>) -> &'static str {
+    match method {
+        // The driver knows no WPA3, and takes such a network for an open one.
+        None | Some(AuthenticationMethod::None) => "open",
+        Some(AuthenticationMethod::Wep) => "wep",
+        Some(AuthenticationMethod::Wpa) => "wpa",
+        Some(AuthenticationMethod::Wpa2Personal | AuthenticationMethod::WpaWpa2Personal) => "wpa2",
+        Some(AuthenticationMethod::Wpa3Personal) => "wpa3",
+        Some(AuthenticationMethod::Wpa2Wpa3Personal) => "wpa2/wpa3",
+        Some(_) => "other",
+    }
+}
+
+async fn warn(text: &'static str) {
+    report::log(LogLevel::Warn, format_args!("Wi-Fi: {text}")).await;
 }
 
 /// What a beginner can do something with.

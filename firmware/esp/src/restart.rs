@@ -4,40 +4,26 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use declic_board::RestartReason;
 use esp_hal::system::{reset_reason, software_reset};
 
-/// Why the chip started this time. Its `Display` is a phrase for people.
-#[derive(Clone, Copy)]
-pub struct Reason {
-    code: u8,
-    panic: Option<&'static str>,
-}
-
-impl Reason {
-    /// To be asked once, at start: a panic's place is forgotten by that.
-    pub fn take() -> Self {
-        Self {
-            code: reset_reason().map_or(0, |reason| reason as u8),
-            panic: Note::take(),
-        }
+/// Why the chip started this time. To be asked once: a panic's place is forgotten by that.
+pub fn take_reason() -> RestartReason {
+    if let Some(place) = Note::take() {
+        return RestartReason::Panic(place);
     }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = self.panic {
-            return write!(f, "panic at {place}");
-        }
-        // The numbers mean the same on all chips (see the technical reference manuals).
-        match self.code {
-            0x01 => f.write_str("power on"),
-            0x03 | 0x0c => f.write_str("restart by the program"),
-            0x05 => f.write_str("deep sleep"),
-            0x07..=0x09 | 0x0b | 0x0d | 0x10..=0x12 => f.write_str("watchdog"),
-            0x0f => f.write_str("brown-out: the supply voltage fell"),
-            0x15 | 0x16 | 0x18 => f.write_str("restart over USB"),
-            code => write!(f, "reset reason {code:#04x}"),
-        }
+    let Some(reason) = reset_reason() else {
+        return RestartReason::Unknown;
+    };
+    // The numbers mean the same on all chips (see the technical reference manuals).
+    match reason as u8 {
+        0x01 => RestartReason::PowerOn,
+        0x03 | 0x0c => RestartReason::Requested,
+        0x05 => RestartReason::DeepSleep,
+        0x07..=0x09 | 0x0b | 0x0d | 0x10..=0x12 => RestartReason::Watchdog,
+        0x0f => RestartReason::BrownOut,
+        0x15 | 0x16 | 0x18 => RestartReason::Usb,
+        code => RestartReason::Other(code.into()),
     }
 }
 

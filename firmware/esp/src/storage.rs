@@ -32,6 +32,14 @@ impl Store {
         block_on(self.0.load(settings))
     }
 
+    /// See [`SettingsStore::count_boot`].
+    ///
+    /// # Errors
+    /// The flash can't be read or written.
+    pub fn count_boot(&mut self) -> Result<u32, StoreError> {
+        block_on(self.0.count_boot())
+    }
+
     /// See [`SettingsStore::store`].
     ///
     /// # Errors
