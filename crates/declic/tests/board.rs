@@ -114,6 +114,33 @@ fn a_board_of_both_roles_follows_its_own_button_at_once() {
 }
 
 #[test]
+fn a_board_has_the_console_of_a_real_one_and_keeps_what_is_saved_over_a_restart() {
+    let broker = Embedded::start();
+    let mut lamp = board("subscriber", &broker, &[]);
+    lamp.send("get pair");
+    lamp.expect("pair=");
+    lamp.expect("ok");
+    lamp.send("set pair a/b");
+    lamp.expect("error: pair can't be `a/b`");
+    lamp.send("set pair table-7");
+    lamp.expect("ok: type save");
+    lamp.send("restart");
+    lamp.expect("error: changes are not saved (1)");
+    lamp.send("save");
+    lamp.expect("ok: saved 1");
+    lamp.send("restart");
+    lamp.expect("restarted");
+    lamp.expect("subscribed to esp32/data/table-7");
+    lamp.send("factory-reset");
+    lamp.expect("restarted");
+    let line = lamp.expect("subscribed to esp32/data");
+    assert_eq!(line, "subscribed to esp32/data");
+    lamp.send("led on");
+    lamp.expect("light ON");
+    lamp.quit();
+}
+
+#[test]
 fn a_press_while_offline_arrives_once_after_the_broker_has_returned() {
     let mut broker = Embedded::start();
     let address = broker.address;

@@ -177,7 +177,7 @@ impl Board<'_> {
             Command::Restart(false) if !self.unsaved().is_empty() => {
                 let count = self.unsaved().len();
                 self.error(format_args!(
-                    "{count} changed settings are not saved: type save, or restart now"
+                    "changes are not saved ({count}): type save, or restart now to drop them"
                 ));
             }
             Command::Restart(_) => {

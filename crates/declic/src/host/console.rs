@@ -5,6 +5,8 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
+use declic_board::console::Command as Console;
+
 /// What a line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
@@ -17,6 +19,26 @@ pub enum Command {
     /// `quit`
     Quit,
 }
+
+/// What a line asks for where there is one board: the commands of its own console too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoardCommand {
+    /// One of [`Command`].
+    Host(Command),
+    /// A line for the board's console.
+    Console(String),
+}
+
+/// For `--help`, where there is one board.
+pub const CONSOLE_COMMANDS: &str = "\
+And those of the console that every board has:
+  get [KEY]      print all settings, or one
+  set KEY VALUE  change a setting, for the next start of the board
+  save           keep what was changed, as long as this command runs
+  restart        start the board again, with what was saved
+  factory-reset  start the board again, with the settings of the command line
+  led on|off     switch the light
+  help           list the console's commands";
 
 /// For `--help`.
 pub const COMMANDS: &str = "\
@@ -56,13 +78,29 @@ impl FromStr for Command {
     }
 }
 
+impl FromStr for BoardCommand {
+    type Err = String;
+
+    fn from_str(line: &str) -> Result<Self, String> {
+        let verb = line.split_whitespace().next().unwrap_or_default();
+        let mut others = Console::ALL
+            .iter()
+            .filter_map(|(usage, _)| usage.split(' ').next())
+            .filter(|verb| !["press", "status"].contains(verb));
+        if others.any(|other| other == verb) {
+            return Ok(Self::Console(line.to_owned()));
+        }
+        line.parse().map(Self::Host)
+    }
+}
+
 /// Reads commands in a thread of its own, until the input ends or `take` returns false. Empty
 /// lines are left out.
 ///
 /// # Errors
 /// The system has no thread left.
-pub fn read(
-    mut take: impl FnMut(Result<Command, String>) -> bool + Send + 'static,
+pub fn read<C: FromStr<Err = String>>(
+    mut take: impl FnMut(Result<C, String>) -> bool + Send + 'static,
 ) -> io::Result<()> {
     let run = move || {
         let mut input = io::stdin().lock();
@@ -132,6 +170,17 @@ mod tests {
             let error = line.parse::<Command>().expect_err(line);
             assert!(error.contains(part), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_board_of_its_own_has_its_console_too() {
+        for line in ["set name a  b", "get", "help", "led on", "factory-reset"] {
+            assert_eq!(line.parse(), Ok(BoardCommand::Console(line.to_owned())));
+        }
+        assert_eq!("press".parse(), Ok(BoardCommand::Host(Command::Press)));
+        assert_eq!("status".parse(), Ok(BoardCommand::Host(Command::Status)));
+        let error = "setting x".parse::<BoardCommand>().expect_err("no command");
+        assert!(error.contains("no command `setting x`"), "{error}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The thread that owns the board.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use declic_board::{Board, BoardId, Cause, Effect, Notice, Settings, Storage};
+use declic_board::{Board, BoardId, Cause, Effect, Notice, ScanError, Settings, Storage};
 use mio::{Events, Poll, Token};
 
 use super::transport::{Moved, Opened, Transport};
@@ -25,6 +26,12 @@ pub(super) struct EventLoop {
     /// When to end even if the goodbye is not out.
     stop_at: Option<Instant>,
     stopped: bool,
+    /// What was typed and the board's console has not taken yet.
+    typed: VecDeque<u8>,
+    /// What a new board has, and what this one has after a restart.
+    given: Settings,
+    saved: Settings,
+    restart: bool,
     /// What was reported last.
     status: Status,
 }
@@ -49,6 +56,7 @@ impl EventLoop {
         orders: mpsc::Receiver<Order>,
         inbox: Inbox,
         observer: Box<dyn FnMut(Report) + Send>,
+        settings: Settings,
     ) -> Self {
         Self {
             poll,
@@ -61,28 +69,47 @@ impl EventLoop {
             open_error: None,
             stop_at: None,
             stopped: false,
+            typed: VecDeque::new(),
+            saved: settings.clone(),
+            given: settings,
+            restart: false,
             status: Status::default(),
         }
     }
 
-    /// Runs a board until it is told to stop.
-    pub(super) fn run(mut self, id: BoardId, settings: Settings, seed: u64) {
+    /// Runs a board until it is told to stop, however often it restarts.
+    pub(super) fn run(mut self, id: BoardId, mut seed: u64) {
+        while self.run_once(id, seed) {
+            seed = seed.wrapping_add(1);
+            self.restart = false;
+            self.stopped = false;
+            self.contact_opens = None;
+        }
+    }
+
+    /// Runs a board; returns whether it wants to start again.
+    fn run_once(&mut self, id: BoardId, seed: u64) -> bool {
         let mut storage = Storage::new();
-        let mut board = Board::new(id, settings, seed, storage.memory());
+        let mut board = Board::new(id, self.saved.clone(), seed, storage.memory());
         let mut events = Events::with_capacity(16);
         board.handle_level(false, self.clock.now());
         board.handle_link(true, self.clock.now());
         loop {
             self.turn(&mut board);
+            if self.restart && self.stop_at.is_none() {
+                self.transport.close();
+                self.report(News::Restarted(Box::new(self.saved.clone())), &board);
+                return true;
+            }
             if self.stopped || self.stop_at.is_some_and(|at| at <= Instant::now()) {
-                break;
+                return false;
             }
             let timeout = self.timeout(&board);
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 // The system's event queue is gone; there is no way on.
-                break;
+                return false;
             }
             for event in &events {
                 if event.token() != WAKER {
@@ -103,6 +130,10 @@ impl EventLoop {
             Order::Hold(time) => {
                 self.contact_opens = Some(Instant::now() + time);
                 board.handle_level(true, now);
+            }
+            Order::Type(line) => {
+                self.typed.extend(line.as_bytes());
+                self.typed.push_back(b'\n');
             }
             Order::Report => self.report(News::Asked, board),
             Order::Stop => {
@@ -129,9 +160,11 @@ impl EventLoop {
             let opened = self.transport.turn(None, self.poll.registry());
             self.handle_opened(opened, board);
             let received = self.receive(board);
+            let typed = self.type_on(board);
             self.drain(board);
+            let printed = self.print(board);
             let sent = self.send(board);
-            if !received && !sent {
+            if !received && !typed && !printed && !sent {
                 return;
             }
         }
@@ -150,6 +183,32 @@ impl EventLoop {
                 true
             }
         }
+    }
+
+    /// Types what the board's console takes. Returns whether that is anything.
+    fn type_on(&mut self, board: &mut Board<'_>) -> bool {
+        let space = board.console_space();
+        let len = space.len().min(self.typed.len());
+        for (place, byte) in space.iter_mut().zip(self.typed.drain(..len)) {
+            *place = byte;
+        }
+        if len > 0 {
+            board.typed(len, self.clock.now());
+        }
+        len > 0
+    }
+
+    /// Reports the answers of the board's console. Its log is left out: the notices say the same;
+    /// and so is what was typed. Returns whether there was anything.
+    fn print(&mut self, board: &mut Board<'_>) -> bool {
+        let output = String::from_utf8_lossy(board.console_output()).into_owned();
+        board.console_written(board.console_output().len());
+        for line in output.lines() {
+            if !line.starts_with('[') && !line.starts_with("> ") {
+                self.report(News::Console(line.to_owned()), board);
+            }
+        }
+        !output.is_empty()
     }
 
     /// Returns whether anything went.
@@ -186,6 +245,19 @@ impl EventLoop {
                     };
                     self.report(news, board);
                 }
+                Effect::Store { ticket, .. } => {
+                    // All that was changed is stored, one after the other.
+                    self.saved = board.edited().clone();
+                    board.handle_stored(ticket, Ok(()), self.clock.now());
+                }
+                Effect::EraseSettings { ticket } => {
+                    self.saved = self.given.clone();
+                    board.handle_stored(ticket, Ok(()), self.clock.now());
+                }
+                Effect::Scan => {
+                    board.handle_scanned(Err(ScanError::NoWifi), self.clock.now());
+                }
+                Effect::Restart => self.restart = true,
                 // The observer sees the light in every report.
                 _ => {}
             }

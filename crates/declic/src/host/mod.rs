@@ -51,6 +51,10 @@ pub enum News {
     Unreachable(io::Error),
     /// Nothing: [`Host::ask`] was called.
     Asked,
+    /// A line that the board's console has printed.
+    Console(String),
+    /// The board starts again, with these settings.
+    Restarted(Box<Settings>),
     /// The thread has ended, after [`Host::stop`] or because something failed. Nothing follows.
     Ended,
 }
@@ -85,10 +89,10 @@ impl Host {
         let poll = mio::Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), event_loop::WAKER)?);
         let inbox = Inbox { sender, waker };
-        let event_loop = EventLoop::new(poll, orders, inbox.clone(), Box::new(observer));
+        let event_loop = EventLoop::new(poll, orders, inbox.clone(), Box::new(observer), settings);
         let thread = thread::Builder::new()
             .name(format!("board {id}"))
-            .spawn(move || event_loop.run(id, settings, seed))?;
+            .spawn(move || event_loop.run(id, seed))?;
         Ok(Self {
             inbox,
             thread: Some(thread),
@@ -105,6 +109,11 @@ impl Host {
     /// keys. What the contact does is debounced, as on any board.
     pub fn hold(&self, time: Duration) {
         self.inbox.send(Order::Hold(time));
+    }
+
+    /// Types a line on the board's console; what it prints comes as [`News::Console`].
+    pub fn type_line(&self, line: String) {
+        self.inbox.send(Order::Type(line));
     }
 
     /// Asks for a report with [`News::Asked`].
@@ -140,6 +149,8 @@ impl fmt::Display for Report {
             News::Notice(notice) => notice.fmt(f),
             News::Unreachable(error) => write!(f, "could not connect: {}", reason(error)),
             News::Asked => f.write_str("asked"),
+            News::Console(line) => f.write_str(line),
+            News::Restarted(_) => f.write_str("restarted"),
             News::Ended => f.write_str("ended"),
         }
     }
@@ -165,10 +176,8 @@ impl Default for Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connection = match self.connection {
-            Connection::Connected { .. } => "connected",
-            Connection::Opening { .. } | Connection::Handshake => "connecting",
-            Connection::Waiting { .. } => "waiting",
-            _ => "down",
+            Connection::Stopped => "down",
+            connection => connection.as_str(),
         };
         let yes_or_no = |yes| if yes { "yes" } else { "no" };
         write!(
@@ -203,6 +212,7 @@ pub const STOP_LIMIT: Duration = Duration::from_millis(350);
 enum Order {
     Press,
     Hold(Duration),
+    Type(String),
     Report,
     Stop,
     Resolved(Resolution),

@@ -144,7 +144,7 @@ fn settings_change_only_what_is_typed_until_they_are_saved_and_the_board_restart
     assert_eq!(bench.types("get pair")[1], "pair=table-7");
     assert_eq!(
         bench.types("restart")[1],
-        "error: 2 changed settings are not saved: type save, or restart now"
+        "error: changes are not saved (2): type save, or restart now to drop them"
     );
     // One at a time is stored, and the answer waits for the last.
     assert_eq!(bench.types("save"), ["> save"]);

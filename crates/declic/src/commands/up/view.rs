@@ -147,6 +147,8 @@ impl View {
                 self.note(report.at, Kind::Trouble, format!("{name} {report}"));
             }
             News::Notice(Notice::Subscribed | Notice::Stopped) | News::Asked | News::Ended => {}
+            // Nobody types on the console of these boards.
+            News::Console(_) | News::Restarted(_) => {}
             News::Notice(_) => self.note(report.at, Kind::Other, format!("{name} {report}")),
         }
         let [publisher, subscriber] = &self.boards;
