@@ -34,7 +34,7 @@ impl Console {
         let deadline = Instant::now() + START;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match console.try_command("status", ANSWER.min(left), false) {
+            match console.try_command("status", GREETING.min(left), false) {
                 Ok(Some(answer)) => {
                     let lines = answer.unwrap_or_default();
                     let version = lines.iter().find_map(|line| line.strip_prefix("console="));
@@ -159,6 +159,8 @@ pub fn is_connected(line: &str) -> bool {
 
 /// How long a board may take to start.
 const START: Duration = Duration::from_secs(10);
+/// How long the first answer may take, before it is asked again.
+const GREETING: Duration = Duration::from_secs(1);
 /// How long it may take to answer; writing the settings takes longest.
 const ANSWER: Duration = Duration::from_secs(3);
 
