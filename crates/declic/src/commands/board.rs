@@ -11,7 +11,7 @@ use declic_mqtt::client::CloseReason;
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::host::console::{self, COMMANDS, Command};
+use crate::host::console::{self, BoardCommand, COMMANDS, CONSOLE_COMMANDS, Command};
 use crate::host::identity::Identity;
 use crate::host::{Host, News, Report, reason};
 use crate::printer::Printer;
@@ -101,16 +101,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         Some(id) => Identity::given(id),
         None => Identity::kept_or_random(args.name.as_deref().unwrap_or(&args.role), printer)?,
     };
-    let mut session = Session {
-        printer,
-        broker: BrokerUrl::new(settings.broker().unwrap_or_default(), settings.port()),
-        client_id: match settings.client_id() {
-            Some(id) => id.to_owned(),
-            None => identity.id.client_id().to_string(),
-        },
-        topic: settings.link_topic().as_str().to_owned(),
-        last_failure: None,
-    };
+    let mut session = Session::new(printer, identity.id, &settings);
     let (sender, events) = mpsc::channel();
     let reports = sender.clone();
     let host = Host::start(identity.id, settings, move |report| {
@@ -139,17 +130,18 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
                 break;
             }
             Event::Board(report) => session.report(&report),
-            Event::Stop | Event::Line(Ok(Command::Quit)) => {
+            Event::Stop | Event::Line(Ok(BoardCommand::Host(Command::Quit))) => {
                 stopping = true;
                 host.stop();
                 Ok(())
             }
             Event::Line(Ok(command)) => {
                 match command {
-                    Command::Press => host.press(),
-                    Command::Hold(time) => host.hold(time),
-                    Command::Status => host.ask(),
-                    Command::Quit => {}
+                    BoardCommand::Host(Command::Press) => host.press(),
+                    BoardCommand::Host(Command::Hold(time)) => host.hold(time),
+                    BoardCommand::Host(Command::Status) => host.ask(),
+                    BoardCommand::Host(Command::Quit) => {}
+                    BoardCommand::Console(line) => host.type_line(line),
                 }
                 Ok(())
             }
@@ -170,13 +162,14 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
 
 enum Event {
     Board(Report),
-    Line(Result<Command, String>),
+    Line(Result<BoardCommand, String>),
     Stop,
 }
 
 /// What is known of the board from its reports, and how it is printed.
 struct Session<'a> {
     printer: &'a Printer,
+    id: BoardId,
     broker: BrokerUrl,
     client_id: String,
     topic: String,
@@ -184,7 +177,21 @@ struct Session<'a> {
     last_failure: Option<String>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(printer: &'a Printer, id: BoardId, settings: &Settings) -> Self {
+        Self {
+            printer,
+            id,
+            broker: BrokerUrl::new(settings.broker().unwrap_or_default(), settings.port()),
+            client_id: match settings.client_id() {
+                Some(id) => id.to_owned(),
+                None => id.client_id().to_string(),
+            },
+            topic: settings.link_topic().as_str().to_owned(),
+            last_failure: None,
+        }
+    }
+
     fn report(&mut self, report: &Report) -> Result<(), Error> {
         let Self {
             printer,
@@ -192,6 +199,7 @@ impl Session<'_> {
             client_id,
             topic,
             last_failure,
+            ..
         } = self;
         match &report.news {
             News::Notice(Notice::Connected { version, .. }) => {
@@ -214,6 +222,11 @@ impl Session<'_> {
             }
             News::Notice(Notice::RetryIn(_) | Notice::Stopped) | News::Ended => Ok(()),
             News::Notice(notice) => printer.line(notice),
+            News::Console(line) => printer.line(line),
+            News::Restarted(settings) => {
+                *self = Self::new(self.printer, self.id, settings);
+                self.printer.line("restarted")
+            }
             News::Asked => printer.line(format_args!(
                 "status client-id={client_id} {}",
                 report.status
@@ -349,10 +362,11 @@ fn key_names() -> String {
 }
 
 fn after_help() -> String {
-    let mut help = format!("{COMMANDS}\n\nSettings for --set, with their defaults:\n");
+    let mut help =
+        format!("{COMMANDS}\n\n{CONSOLE_COMMANDS}\n\nSettings for --set, with their defaults:\n");
     for key in Key::ALL {
         let (name, default) = (key.name(), key.default_value());
-        let _ = writeln!(help, "  {name:<16} {default:<11} {}", key.doc());
+        let _ = writeln!(help, "  {name:<20} {default:<11} {}", key.doc());
     }
     help
 }
