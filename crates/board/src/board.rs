@@ -40,10 +40,15 @@ use upkeep::Upkeep;
 ///   [`handle_connected`](Self::handle_connected),
 ///   [`handle_connect_failed`](Self::handle_connect_failed) and
 ///   [`handle_closed`](Self::handle_closed) for the transport, [`rx_space`](Self::rx_space) and
-///   [`received`](Self::received) for its bytes, [`handle_timeout`](Self::handle_timeout);
+///   [`received`](Self::received) for its bytes, [`console_space`](Self::console_space) and
+///   [`typed`](Self::typed) for the console's, [`handle_stored`](Self::handle_stored) for the
+///   flash, [`handle_start`](Self::handle_start) and [`handle_measured`](Self::handle_measured)
+///   for what the machine knows, [`handle_timeout`](Self::handle_timeout);
 /// - *verbs*: [`press`](Self::press), [`shut_down`](Self::shut_down);
 /// - *output*: [`poll_effect`](Self::poll_effect), [`poll_timeout`](Self::poll_timeout),
-///   [`transmit`](Self::transmit) and [`transmitted`](Self::transmitted) for bytes;
+///   [`transmit`](Self::transmit) and [`transmitted`](Self::transmitted) for bytes,
+///   [`console_output`](Self::console_output) and [`console_written`](Self::console_written) for
+///   the console's;
 /// - *getters*, for a display or a console.
 ///
 /// A board is made with its link down: [`handle_link`](Self::handle_link) starts it. Its memory is
@@ -102,6 +107,12 @@ use upkeep::Upkeep;
 /// }
 /// # Ok::<(), declic_board::SettingError>(())
 /// ```
+///
+/// # Settings
+/// A board uses the settings that it was made with until it is made again. What is typed on its
+/// [`console`](crate::console) changes [`edited`](Self::edited); `save` has that stored with
+/// [`Effect::Store`], and `restart` ends the board with [`Effect::Restart`]. A board whose owner
+/// has no flash, no console and no machine leaves all of that alone.
 ///
 /// # What a press does
 /// It sends one message on the link topic, ON and OFF in turn, beginning with ON. The board follows

@@ -11,6 +11,9 @@
 //! |---|---|
 //! | [`Button`] | from a bouncing contact to one press |
 //! | [`Settings`] and [`Key`] | everything that can be set, with the tutorial's defaults |
+//! | [`flash`] | how settings are stored: the format, and a store that a loss of power can't harm |
+//! | [`console`] | what can be typed, and what is answered |
+//! | [`FactoryReset`] | the gesture that forgets all settings |
 //! | [`BoardId`] | who the board is, and the topics and the client identifier that follow from it |
 //! | [`Backoff`] | how long to wait before the next attempt |
 //! | [`ClockExtender`] | from a chip's 32-bit counter to an [`Instant`](declic_mqtt::Instant) |
@@ -25,7 +28,7 @@
 //! | `declic/<id>/button` | every board | never | `{"event_type":"press","count":17}` |
 //! | `declic/<id>/led` | every board | yes | `ON` / `OFF` |
 //! | `declic/<id>/led/set` | every board listens | by the sender | `ON` / `OFF` / `TOGGLE` |
-//! | `declic/<id>/info` | every board, when it connects | yes | JSON: role, version, uptime, reconnects |
+//! | `declic/<id>/info` | every board, when it connects | yes | JSON: `role`, `version`, `mqtt`, `uptime`, `reconnects`, `presses`; where known also `address`, `rssi`, `free_memory`, `chip`, `boots`, `restart` |
 //!
 //! The setting `topics` switches those under `declic/<id>` off: `status` leaves the first of them.
 #![no_std]
