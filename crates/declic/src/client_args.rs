@@ -25,9 +25,10 @@ pub struct ClientArgs {
         value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
-    /// Broker, login and topic at once: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]
+    /// Broker, login and topic at once: mqtt://USER:PASSWORD@HOST:PORT/TOPIC
     ///
-    /// It stands for -h, -p, -u, -P and a -t. In user and password, %40 is @ and so on.
+    /// It stands for -h, -p, -u, -P and a -t; all but the host may be left out. In user and
+    /// password, %40 is @ and so on.
     #[arg(short = 'L', long, conflicts_with_all = ["host", "port"], value_parser = BrokerUrl::parse,
         help_heading = CONNECTION)]
     url: Option<BrokerUrl>,

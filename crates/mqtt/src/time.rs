@@ -44,8 +44,11 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     /// `duration` later; saturates at the end of the clock.
+    // Not `Duration::as_micros`: 128-bit arithmetic is large on a small chip.
+    #[inline(never)]
     fn add(self, duration: Duration) -> Self {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let seconds = duration.as_secs().saturating_mul(1_000_000);
+        let micros = seconds.saturating_add(u64::from(duration.subsec_micros()));
         Self(self.0.saturating_add(micros))
     }
 }

@@ -341,7 +341,7 @@ impl Engine {
             };
             match self
                 .retained
-                .next(filter, replay.after.as_deref(), &mut budget)
+                .next(filter, replay.after.as_deref(), replay.until, &mut budget)
             {
                 Next::End => {
                     replays.0.pop_front();

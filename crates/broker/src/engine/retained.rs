@@ -18,39 +18,49 @@ pub(super) struct Kept {
 
 #[derive(Debug, Default)]
 pub(super) struct Retained {
-    /// In the order of topics, so that a subscriber can be served in parts.
-    topics: BTreeMap<Box<str>, Kept>,
+    /// In the order of topics, so that a subscriber can be served in parts; each with its number.
+    topics: BTreeMap<Box<str>, (u64, Kept)>,
+    /// The number of the newest message; they count up.
+    newest: u64,
     pub(super) bytes: usize,
 }
 
 impl Retained {
     pub(super) fn insert(&mut self, topic: &str, kept: Kept) {
-        self.topics.insert(topic.into(), kept);
+        self.newest += 1;
+        self.topics.insert(topic.into(), (self.newest, kept));
     }
 
     pub(super) fn remove(&mut self, topic: &str) -> Option<Kept> {
-        self.topics.remove(topic)
+        self.topics.remove(topic).map(|(_, kept)| kept)
     }
 
     pub(super) fn get(&self, topic: &str) -> Option<&Kept> {
-        self.topics.get(topic)
+        self.topics.get(topic).map(|(_, kept)| kept)
     }
 
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Kept> {
-        self.topics.values()
+        self.topics.values().map(|(_, kept)| kept)
     }
 
     pub(super) fn len(&self) -> usize {
         self.topics.len()
     }
 
+    /// The number of the newest message, for [`Self::next`].
+    pub(super) const fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// The first message behind the topic `after` that `filter` matches, looking at no more than
-    /// `budget` topics; it is counted down.
+    /// `budget` topics; it is counted down. Messages newer than `until` are passed over: whoever
+    /// subscribed then has had them when they came.
     pub(super) fn next(
         &self,
         filter: TopicFilter<'_>,
         after: Option<&str>,
+        until: u64,
         budget: &mut usize,
     ) -> Next<'_> {
         let prefix = literal_prefix(filter);
@@ -59,7 +69,7 @@ impl Retained {
             None => Bound::Included(prefix),
         };
         let mut last = None;
-        for (topic, kept) in self.topics.range::<str, _>((from, Bound::Unbounded)) {
+        for (topic, (number, kept)) in self.topics.range::<str, _>((from, Bound::Unbounded)) {
             if !topic.starts_with(prefix) {
                 break;
             }
@@ -67,7 +77,8 @@ impl Retained {
                 return last.map_or(Next::Later(None), Next::Later);
             }
             *budget -= 1;
-            if TopicName::new(topic).is_ok_and(|topic| filter.matches(topic)) {
+            let is_match = || TopicName::new(topic).is_ok_and(|topic| filter.matches(topic));
+            if *number <= until && is_match() {
                 return Next::Found(topic, kept);
             }
             last = Some(Some(&**topic));
@@ -105,7 +116,7 @@ mod tests {
         let (mut found, mut after) = (Vec::new(), None::<String>);
         loop {
             let mut budget = step;
-            match retained.next(filter, after.as_deref(), &mut budget) {
+            match retained.next(filter, after.as_deref(), u64::MAX, &mut budget) {
                 Next::Found(topic, _) => {
                     found.push(topic.to_owned());
                     after = Some(topic.to_owned());

@@ -90,6 +90,8 @@ pub(super) struct Replay {
     pub(super) place: Place,
     /// The last topic that was dealt with.
     pub(super) after: Option<Box<str>>,
+    /// The number of the newest retained message when the subscription was made.
+    pub(super) until: u64,
     pub(super) qos: QoS,
     pub(super) id: Option<SubscriptionId>,
 }

@@ -81,6 +81,7 @@ impl Engine {
             replays.0.push_back(Replay {
                 place,
                 after: None,
+                until: self.retained.newest(),
                 qos: subscription.qos,
                 id,
             });

@@ -33,7 +33,7 @@ pub struct SettingArgs {
     #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true)]
     wifi_password: Option<String>,
 
-    /// The broker: HOST, HOST:PORT, or mqtt://[USER[:PASSWORD]@]HOST[:PORT]
+    /// The broker: HOST, HOST:PORT, or mqtt://USER:PASSWORD@HOST:PORT
     #[arg(long, value_name = "BROKER", value_parser = parse_broker)]
     broker: Option<BrokerUrl>,
 

@@ -47,7 +47,7 @@ pub struct Report {
 pub enum News {
     /// What the board says.
     Notice(Notice),
-    /// [`Notice::ConnectFailed`] with [`Cause::Unreachable`], and what the system says about it.
+    /// [`Notice::ConnectFailed`] because it was unreachable, and what the system says about it.
     Unreachable(io::Error),
     /// Nothing: [`Host::ask`] was called.
     Asked,

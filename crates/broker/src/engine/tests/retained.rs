@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use declic_mqtt::ReasonCode;
 use declic_mqtt::packet::{
-    Packet, Properties, Property, Publish, RetainHandling, Subscription, SubscriptionId,
+    Items, Packet, Properties, Property, Publish, RetainHandling, Subscribe, Subscription,
+    SubscriptionId,
 };
 
 use super::harness::*;
@@ -31,6 +32,31 @@ fn the_last_retained_message_greets_new_subscribers_with_the_retain_flag() {
         world.subscribe(subscriber, "t", AtLeastOnce);
         world.expect(subscriber, &[retained("t", "new", AtLeastOnce, 1)]);
         assert_eq!(world.engine.stats().retained, 1);
+    }
+}
+
+/// It came as it was published; it must not come as retained too.
+#[test]
+fn a_message_retained_after_the_subscription_arrives_once() {
+    for version in BOTH {
+        let mut world = World::new();
+        let subscriber = world.client(version, "s");
+        let publisher = world.client(version, "p");
+        world.send(publisher, &[retained("t/old", "1", AtMostOnce, 1)]);
+        // Nothing goes out between the SUBSCRIBE and the messages behind it.
+        world.block(subscriber, true);
+        let subscriptions = [subscription("t/#", AtMostOnce)];
+        let subscribe = Subscribe {
+            packet_id: id(7),
+            properties: Properties::EMPTY,
+            subscriptions: Items::new(&subscriptions),
+        };
+        world.send(subscriber, &[Packet::Subscribe(subscribe)]);
+        world.send(publisher, &[retained("t/new", "2", AtMostOnce, 1)]);
+        world.send(publisher, &[retained("t/old", "3", AtMostOnce, 1)]);
+        world.block(subscriber, false);
+        world.step();
+        assert_eq!(world.messages(subscriber), ["t/new 2", "t/old 3"]);
     }
 }
 
