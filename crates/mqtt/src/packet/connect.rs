@@ -98,19 +98,12 @@ impl<'a> Connect<'a> {
             return Err(DecodeError::ConnectFlags(flags));
         }
         let keep_alive = reader.u16()?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::EMPTY,
-            ProtocolVersion::V5 => {
-                Properties::read(reader, PropertyPlace::Packet(PacketKind::Connect))?
-            }
-        };
+        let place = PropertyPlace::Packet(PacketKind::Connect);
+        let properties = Properties::read_in(version, reader, place)?;
         properties.check_authentication()?;
         let client_id = reader.string()?;
         let will = if has(WILL) {
-            let properties = match version {
-                ProtocolVersion::V3_1_1 => Properties::EMPTY,
-                ProtocolVersion::V5 => Properties::read(reader, PropertyPlace::Will)?,
-            };
+            let properties = Properties::read_in(version, reader, PropertyPlace::Will)?;
             Some(Will {
                 topic: TopicName::new(reader.string()?).map_err(DecodeError::TopicName)?,
                 payload: reader.binary()?,

@@ -4,7 +4,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 
 use super::items::{Item, Items, private::Wire};
 use super::wire::{Reader, Writer};
-use super::{DecodeError, EncodeError, PacketKind, QoS};
+use super::{DecodeError, EncodeError, PacketKind, ProtocolVersion, QoS};
 use crate::TopicName;
 
 /// The properties of a packet or of a will; always empty in 3.1.1.
@@ -201,6 +201,18 @@ impl<'a> Properties<'a> {
         match self.authentication_method() {
             Some(_) => Ok(()),
             None => Err(DecodeError::MissingProperty(AUTHENTICATION_METHOD)),
+        }
+    }
+
+    /// Reads the properties that a packet of `version` has; 3.1.1 has none.
+    pub(super) fn read_in(
+        version: ProtocolVersion,
+        reader: &mut Reader<'a>,
+        place: PropertyPlace,
+    ) -> Result<Self, DecodeError> {
+        match version {
+            ProtocolVersion::V3_1_1 => Ok(Self::EMPTY),
+            ProtocolVersion::V5 => Self::read(reader, place),
         }
     }
 

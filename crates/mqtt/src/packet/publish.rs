@@ -171,10 +171,7 @@ impl<'a> Publish<'a> {
             QoS::AtMostOnce => Delivery::AtMostOnce,
             qos => Delivery::new(qos, PacketId::read(reader)?),
         };
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::EMPTY,
-            ProtocolVersion::V5 => Properties::read(reader, PLACE)?,
-        };
+        let properties = Properties::read_in(version, reader, PLACE)?;
         if topic.is_none() && properties.topic_alias().is_none() {
             return Err(DecodeError::NoTopic);
         }

@@ -62,10 +62,7 @@ impl<'a> SubAck<'a> {
         version: ProtocolVersion,
     ) -> Result<Self, DecodeError> {
         let packet_id = PacketId::read(reader)?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::EMPTY,
-            ProtocolVersion::V5 => Properties::read(reader, PLACE)?,
-        };
+        let properties = Properties::read_in(version, reader, PLACE)?;
         let reasons = ReasonCode::decode_list(reader.rest(), |value| {
             ReasonCode::decode_suback(version, value)
         })?;

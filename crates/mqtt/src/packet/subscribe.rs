@@ -60,10 +60,7 @@ impl<'a> Subscribe<'a> {
         version: ProtocolVersion,
     ) -> Result<Self, DecodeError> {
         let packet_id = PacketId::read(reader)?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::EMPTY,
-            ProtocolVersion::V5 => Properties::read(reader, PLACE)?,
-        };
+        let properties = Properties::read_in(version, reader, PLACE)?;
         let subscriptions = Items::decode(reader.rest(), |item: Subscription<'_>| match version {
             // 3.1.1 has a QoS and six reserved bits (`[MQTT-3-8.3-4]`).
             ProtocolVersion::V3_1_1 if item.options() > QoS::ExactlyOnce as u8 => {

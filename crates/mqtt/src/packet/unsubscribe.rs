@@ -46,10 +46,7 @@ impl<'a> Unsubscribe<'a> {
         version: ProtocolVersion,
     ) -> Result<Self, DecodeError> {
         let packet_id = PacketId::read(reader)?;
-        let properties = match version {
-            ProtocolVersion::V3_1_1 => Properties::EMPTY,
-            ProtocolVersion::V5 => Properties::read(reader, PLACE)?,
-        };
+        let properties = Properties::read_in(version, reader, PLACE)?;
         let filters = Items::decode(reader.rest(), |_| Ok(()))?;
         if filters.is_empty() {
             return Err(DecodeError::EmptyList(PacketKind::Unsubscribe));
