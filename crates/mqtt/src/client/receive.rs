@@ -150,7 +150,7 @@ impl Client<'_> {
             Step::Packet(header, body) => {
                 // Decoded once already: the second time can't fail.
                 let body = &self.receiver.buffer[body];
-                match Packet::decode(self.version, header, body).ok()? {
+                match Packet::decode_from_server(self.version, header, body).ok()?? {
                     Packet::SubAck(suback) => Event::Subscribed {
                         id: suback.packet_id,
                         reasons: suback.reasons,
@@ -288,7 +288,9 @@ impl Client<'_> {
         }
         if unread.len() >= len {
             let body = start + header.len()..start + len;
-            let packet = Packet::decode(self.version, header, &self.receiver.buffer[body.clone()])?;
+            let bytes = &self.receiver.buffer[body.clone()];
+            let packet = Packet::decode_from_server(self.version, header, bytes)?
+                .ok_or(ProtocolError::Unexpected(header.kind()))?;
             let input = Input::from(&packet);
             self.receiver.lent = len;
             let step = self.handle_input(input, header, body)?;

@@ -290,14 +290,36 @@ impl<'a> Packet<'a> {
         header: FixedHeader,
         body: &'a [u8],
     ) -> Result<Self, DecodeError> {
-        debug_assert_eq!(body.len(), header.remaining_len());
-        let kind = header.kind();
-        if kind != PacketKind::Connect {
-            header.check_version(version)?;
+        if let Some(packet) = Self::decode_from_server(version, header, body)? {
+            return Ok(packet);
         }
         let mut reader = Reader::new(body);
-        let packet = match kind {
+        let packet = match header.kind() {
             PacketKind::Connect => Self::Connect(Connect::read(&mut reader, header)?),
+            PacketKind::Subscribe => Self::Subscribe(Subscribe::read(&mut reader, version)?),
+            PacketKind::Unsubscribe => Self::Unsubscribe(Unsubscribe::read(&mut reader, version)?),
+            PacketKind::Auth => Self::Auth(Auth::read(&mut reader)?),
+            _ => Self::PingReq,
+        };
+        packet.if_all_was_read(reader)
+    }
+
+    /// As [`Self::decode`], but `None` for a packet that a client has no use for: one that only
+    /// clients send, or AUTH. So a client does not carry the code for them.
+    pub(crate) fn decode_from_server(
+        version: ProtocolVersion,
+        header: FixedHeader,
+        body: &'a [u8],
+    ) -> Result<Option<Self>, DecodeError> {
+        debug_assert_eq!(body.len(), header.remaining_len());
+        let kind = header.kind();
+        if kind == PacketKind::Connect {
+            // It names its own version.
+            return Ok(None);
+        }
+        header.check_version(version)?;
+        let mut reader = Reader::new(body);
+        let packet = match kind {
             PacketKind::ConnAck => Self::ConnAck(ConnAck::read(&mut reader, version)?),
             PacketKind::Publish => {
                 Self::Publish(Publish::read(&mut reader, version, header.flags())?)
@@ -306,19 +328,20 @@ impl<'a> Packet<'a> {
             PacketKind::PubRec => Self::PubRec(Ack::read(&mut reader, version, kind)?),
             PacketKind::PubRel => Self::PubRel(Ack::read(&mut reader, version, kind)?),
             PacketKind::PubComp => Self::PubComp(Ack::read(&mut reader, version, kind)?),
-            PacketKind::Subscribe => Self::Subscribe(Subscribe::read(&mut reader, version)?),
             PacketKind::SubAck => Self::SubAck(SubAck::read(&mut reader, version)?),
-            PacketKind::Unsubscribe => Self::Unsubscribe(Unsubscribe::read(&mut reader, version)?),
             PacketKind::UnsubAck => Self::UnsubAck(UnsubAck::read(&mut reader, version)?),
-            PacketKind::PingReq => Self::PingReq,
-            PacketKind::PingResp => Self::PingResp,
             PacketKind::Disconnect => Self::Disconnect(Disconnect::read(&mut reader, version)?),
-            PacketKind::Auth => Self::Auth(Auth::read(&mut reader)?),
+            PacketKind::PingResp => Self::PingResp,
+            _ => return Ok(None),
         };
+        packet.if_all_was_read(reader).map(Some)
+    }
+
+    fn if_all_was_read(self, reader: Reader<'_>) -> Result<Self, DecodeError> {
         if reader.is_empty() {
-            Ok(packet)
+            Ok(self)
         } else {
-            Err(DecodeError::TrailingBytes(kind))
+            Err(DecodeError::TrailingBytes(self.kind()))
         }
     }
 
