@@ -49,7 +49,7 @@ def test_a_saved_broker_is_the_one_that_is_used(broker, start_machine, flash):
 def test_what_is_not_saved_is_gone_after_a_restart(broker, start_machine, flash):
     board = start_machine(broker, flash=flash).connected()
     board.set("pair", "table-7")
-    assert board.command("restart")[0].startswith("error: 1 changed settings are not saved")
+    assert board.command("restart")[0].startswith("error: changes are not saved (1)")
     assert board.command("restart now") == ["ok"]
     board.connected()
     assert board.get("pair") == ""
