@@ -289,9 +289,8 @@ impl Client<'_> {
         if unread.len() >= len {
             let body = start + header.len()..start + len;
             let bytes = &self.receiver.buffer[body.clone()];
-            let packet = Packet::decode_from_server(self.version, header, bytes)?
-                .ok_or(ProtocolError::Unexpected(header.kind()))?;
-            let input = Input::from(&packet);
+            let packet = Packet::decode_from_server(self.version, header, bytes)?;
+            let input = packet.as_ref().map_or(Input::Unexpected, Input::from);
             self.receiver.lent = len;
             let step = self.handle_input(input, header, body)?;
             if let Some(step) = step {
@@ -488,8 +487,8 @@ enum Input {
     UnsubAck(PacketId),
     PingResp,
     Disconnect(ReasonCode),
-    /// A packet that a server never sends.
-    FromClient,
+    /// A packet that a client has no use for.
+    Unexpected,
 }
 
 impl From<&Packet<'_>> for Input {
@@ -515,7 +514,7 @@ impl From<&Packet<'_>> for Input {
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
             | Packet::PingReq
-            | Packet::Auth(_) => Self::FromClient,
+            | Packet::Auth(_) => Self::Unexpected,
         }
     }
 }
