@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use declic_mqtt::ReasonCode;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub access: Access,
     /// What clients may use up.
     pub limits: Limits,
+    /// How often the topics below `$SYS/broker` are brought up to date; zero for no such topics.
+    pub sys_interval: Duration,
     /// Keys the hash tables; random by default. Fix it only to replay something.
     pub hash_seed: u64,
 }
@@ -41,6 +44,7 @@ impl Default for Config {
             listeners: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT))],
             access: Access::Anonymous,
             limits: Limits::default(),
+            sys_interval: Duration::ZERO,
             hash_seed: random(),
         }
     }

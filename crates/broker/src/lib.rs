@@ -68,8 +68,12 @@
 
 mod config;
 mod engine;
+pub mod metrics;
 mod server;
 
 pub use config::{Access, Config, InvalidUsers, Users};
-pub use engine::{Authenticate, CloseReason, ConnId, Effect, Engine, Limits, Stats, Ticket};
-pub use server::{BindError, Broker, Handle, RunError, Stopped};
+pub use engine::{
+    Authenticate, Cleared, ClientInfo, ClientPage, CloseReason, ConnId, Effect, Engine, Limits,
+    RetainedInfo, RetainedPage, Stats, Ticket,
+};
+pub use server::{BindError, Broker, Client, Clients, Handle, RunError, Stopped};

@@ -122,6 +122,38 @@ fn those_who_watch_are_told_who_comes_and_goes() {
 }
 
 #[test]
+fn clients_and_retained_messages_are_listed_and_ended_from_outside() {
+    let server = Server::start(Config {
+        sys_interval: Duration::from_secs(3_600),
+        ..Config::default()
+    });
+    let mut one = server.connect("one");
+    one.publish("a/b", b"kept", QoS::AtLeastOnce);
+    one.expect(|packet| matches!(packet, Packet::PubAck(_)));
+    let clients = server.handle.clients(0, 100).expect("it runs").clients;
+    let [client] = &clients[..] else {
+        panic!("one client: {clients:?}");
+    };
+    assert_eq!(&*client.info.client_id, "one");
+    let address = client.address.as_deref().expect("it is connected");
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    assert!(client.connected_since.is_some());
+
+    let reason = ReasonCode::AdministrativeAction;
+    assert_eq!(server.handle.disconnect("two", reason, false), Ok(false));
+    assert_eq!(server.handle.disconnect("one", reason, false), Ok(true));
+    one.expect(|packet| packet == Packet::Disconnect(Disconnect::new(reason)));
+    one.expect_end();
+
+    let version = TopicFilter::new("$SYS/broker/version").expect("a filter");
+    let page = server.handle.retained(version, None, 10, 100);
+    assert_eq!(page.expect("it runs").messages.len(), 1);
+    assert_eq!(server.handle.clear_retained(version), Ok(1));
+    let page = server.handle.retained(version, None, 10, 100);
+    assert_eq!(page.expect("it runs").messages.len(), 0);
+}
+
+#[test]
 fn a_message_of_many_megabytes_goes_through() {
     let server = Server::start(Config::default());
     let mut subscriber = server.connect("s");

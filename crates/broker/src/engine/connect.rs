@@ -204,6 +204,7 @@ impl Engine {
         conn.state = State::Connected;
         conn.session = Some(session);
         conn.keep_alive = keep_alive;
+        conn.connected_at = now;
         let window = properties
             .receive_maximum()
             .map_or(u16::MAX, NonZeroU16::get);
@@ -215,6 +216,7 @@ impl Engine {
             .keep_alive_deadline()
             .map(|deadline| self.timers.set(deadline, Timer::Connection(slot)));
         self.stats.accepted += 1;
+        self.stats.clients += 1;
         self.effects.push_back(Effect::Connected {
             conn: self.conns.id(slot),
             client_id: client_id.into(),

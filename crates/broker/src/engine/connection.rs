@@ -61,6 +61,7 @@ pub(super) struct Connection {
     /// Answers written so far.
     pub(super) answered: u32,
     pub(super) last_received: Instant,
+    pub(super) connected_at: Instant,
     /// The beginning of a packet whose end has not come.
     pub(super) tail: Vec<u8>,
     /// Encoded packets that are no publishes.
@@ -86,6 +87,7 @@ impl Connection {
             route: 0,
             answered: 0,
             last_received: Instant::ZERO,
+            connected_at: Instant::ZERO,
             tail: Vec::new(),
             answers: Vec::new(),
             large: None,

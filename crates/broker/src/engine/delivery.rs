@@ -22,6 +22,12 @@ impl Engine {
         let Some(slot) = self.conns.slot(conn) else {
             return 0;
         };
+        let filled = self.fill_slot(slot, buffer, now);
+        self.stats.bytes_sent += filled as u64;
+        filled
+    }
+
+    fn fill_slot(&mut self, slot: u32, buffer: &mut [u8], now: Instant) -> usize {
         let mut filled = self.fill_large(slot, buffer);
         if self.conns[slot].large.is_some() {
             return filled;

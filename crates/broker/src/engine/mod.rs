@@ -2,6 +2,7 @@
 //!
 //! See [`Engine`].
 
+mod admin;
 mod connect;
 mod connection;
 mod delivery;
@@ -29,6 +30,7 @@ use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
 use hashbrown::HashTable;
 use slab::Slab;
 
+pub use admin::{Cleared, ClientInfo, ClientPage, RetainedInfo, RetainedPage};
 pub use connect::{Authenticate, Ticket};
 pub use connection::ConnId;
 pub use limits::Limits;
@@ -174,6 +176,8 @@ pub enum CloseReason {
     TakenOver,
     /// The broker stops.
     ShuttingDown,
+    /// Whoever runs the broker wants the client gone.
+    Administrative(ReasonCode),
 }
 
 impl CloseReason {
@@ -187,7 +191,7 @@ impl CloseReason {
         match self {
             Self::Disconnected(_) | Self::Lost | Self::Refused(_) | Self::ConnectTimeout => None,
             Self::Malformed(error) => Some(error.reason_code()),
-            Self::Protocol(reason) => Some(reason),
+            Self::Protocol(reason) | Self::Administrative(reason) => Some(reason),
             Self::Unexpected => Some(ReasonCode::ProtocolError),
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
@@ -210,6 +214,7 @@ impl fmt::Display for CloseReason {
             Self::KeepAliveTimeout => f.write_str("silent for too long"),
             Self::TakenOver => f.write_str("another connection uses the same client id"),
             Self::ShuttingDown => f.write_str("the broker stops"),
+            Self::Administrative(reason) => write!(f, "disconnected on request: {reason}"),
         }
     }
 }
@@ -335,6 +340,8 @@ impl Engine {
             retained: self.retained.len(),
             messages: self.messages.len(),
             message_bytes: self.messages.bytes(),
+            // Those that are no publishes are counted one by one.
+            packets_sent: self.stats.packets_sent + self.stats.sent,
             ..self.stats
         }
     }
@@ -435,6 +442,7 @@ impl Engine {
     }
 
     fn answered(&mut self, slot: u32) {
+        self.stats.packets_sent += 1;
         if self.conns[slot].answers.len() > self.limits.answer_bytes {
             self.pause(slot, pause::ANSWERS);
         }

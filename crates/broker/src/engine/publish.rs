@@ -243,7 +243,7 @@ impl Engine {
 
     /// Keeps the message for later subscribers, or forgets the one that was kept. Returns whether
     /// there was room for it.
-    fn retain(&mut self, message: &MessageRef, qos: QoS) -> bool {
+    pub(super) fn retain(&mut self, message: &MessageRef, qos: QoS) -> bool {
         let content = self.messages.get(message);
         let (topic, size) = (content.topic(), content.bytes().len());
         let old = self.retained.get(topic);

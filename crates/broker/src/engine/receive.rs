@@ -14,6 +14,7 @@ impl Engine {
             return;
         };
         self.conns[slot].last_received = now;
+        self.stats.bytes_received += bytes.len() as u64;
         if !self.conns[slot].tail.is_empty() && self.finish_tail(slot, &mut bytes, now) {
             return;
         }
@@ -103,6 +104,7 @@ impl Engine {
     }
 
     fn handle_packet(&mut self, slot: u32, header: FixedHeader, body: &[u8], now: Instant) {
+        self.stats.packets_received += 1;
         if self.conns[slot].state == State::Opened {
             // `[MQTT-3.1.0-1]`
             return match header.kind() {

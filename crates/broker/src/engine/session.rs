@@ -225,6 +225,7 @@ impl Engine {
         let state = &mut self.sessions[session as usize];
         state.conn = None;
         state.lost_at = now;
+        self.stats.clients -= 1;
         let client_id = state.client_id.clone();
         self.effects
             .push_back(Effect::Disconnected { client_id, reason });
@@ -291,6 +292,7 @@ impl Engine {
         state.timer = None;
         let over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if over(state.end()) {
+            self.stats.expired_sessions += 1;
             self.end_session(session, now);
             return;
         }

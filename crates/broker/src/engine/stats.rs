@@ -6,6 +6,8 @@
 pub struct Stats {
     /// Connections that are open.
     pub connections: usize,
+    /// Clients that are connected: connections whose CONNECT was accepted.
+    pub clients: usize,
     /// Sessions, of connected clients and kept ones together.
     pub sessions: usize,
     /// Subscriptions of all sessions.
@@ -24,6 +26,16 @@ pub struct Stats {
     pub accepted: u64,
     /// Clients that were refused with a CONNACK.
     pub refused: u64,
+    /// Sessions that ended because their time without a connection was over.
+    pub expired_sessions: u64,
+    /// Packets received, of any kind.
+    pub packets_received: u64,
+    /// Packets sent, of any kind.
+    pub packets_sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
     /// Publishes received.
     pub received: u64,
     /// Publishes sent.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, sync_channel};
 
+use declic_mqtt::Instant;
 use mio::Waker;
 
+use super::Broker;
 use crate::Stats;
 
 /// A hold on a [`Broker`](super::Broker) that runs in another thread.
@@ -15,11 +17,13 @@ pub struct Handle {
     waker: Arc<Waker>,
 }
 
-#[derive(Debug)]
 pub(super) enum Command {
     Shutdown,
-    Stats(SyncSender<Stats>),
+    /// Something to be done by the thread that runs the broker.
+    Run(Work),
 }
+
+type Work = Box<dyn FnOnce(&mut Broker, Instant) + Send>;
 
 impl Handle {
     pub(super) const fn new(commands: Sender<Command>, waker: Arc<Waker>) -> Self {
@@ -38,8 +42,19 @@ impl Handle {
     /// # Errors
     /// The broker does not run any more.
     pub fn stats(&self) -> Result<Stats, Stopped> {
+        self.ask(|broker, _| broker.engine.stats())
+    }
+
+    /// Has the thread that runs the broker do `work`, and waits for what it returns.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Broker, Instant) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let (sender, receiver) = sync_channel(1);
-        self.send(Command::Stats(sender))?;
+        self.send(Command::Run(Box::new(move |broker, now| {
+            // Nobody waits any more, perhaps.
+            let _ = sender.send(work(broker, now));
+        })))?;
         receiver.recv().map_err(|_| Stopped)
     }
 

@@ -1,8 +1,10 @@
 //! The server: sockets and a clock around an [`Engine`], all in one thread.
 
+mod admin;
 mod handle;
 mod listener;
 mod socket;
+mod sys_topics;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -15,6 +17,7 @@ use declic_mqtt::Instant;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{debug, info, warn};
 
+pub use admin::{Client, Clients};
 pub use handle::{Handle, Stopped};
 pub use listener::BindError;
 
@@ -22,6 +25,7 @@ use crate::{Access, CloseReason, Config, ConnId, Effect, Engine};
 use handle::Command;
 use listener::Listener;
 use socket::{Received, Socket};
+use sys_topics::SysTopics;
 
 /// An MQTT broker that listens.
 ///
@@ -55,6 +59,7 @@ pub struct Broker {
     commands: Receiver<Command>,
     handle: Handle,
     events: Option<SyncSender<Effect>>,
+    sys_topics: Option<SysTopics>,
     started: std::time::Instant,
     /// When to stop at the latest.
     stop_at: Option<Instant>,
@@ -107,6 +112,7 @@ impl Broker {
             commands,
             handle: Handle::new(sender, Arc::new(waker)),
             events: None,
+            sys_topics: SysTopics::new(config.sys_interval),
             started: std::time::Instant::now(),
             stop_at: None,
         })
@@ -149,6 +155,9 @@ impl Broker {
             }
             self.obey(now);
             self.engine.handle_timeout(now);
+            if let Some(topics) = &mut self.sys_topics {
+                topics.publish(&mut self.engine, now);
+            }
             self.accept(now);
             self.read(&mut buffer, now);
             self.react(&mut buffer, now);
@@ -181,6 +190,7 @@ impl Broker {
             self.lingering.front().map(|(until, _)| *until),
             self.listeners.iter().filter_map(Listener::retry_at).min(),
             self.stop_at,
+            self.sys_topics.as_ref().map(SysTopics::due),
         ]
         .into_iter()
         .flatten()
@@ -227,9 +237,7 @@ impl Broker {
                     self.stop_at = Some(now + SHUTDOWN_TIME);
                 }
                 Command::Shutdown => {}
-                Command::Stats(answer) => {
-                    let _ = answer.send(self.engine.stats());
-                }
+                Command::Run(work) => work(self, now),
             }
         }
     }

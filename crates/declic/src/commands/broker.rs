@@ -9,7 +9,7 @@ use crate::cli::OUTPUT;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::json::Object;
-use crate::log::Log;
+use crate::log::{Log, LogFormat, LogLevel};
 use crate::printer::Printer;
 use crate::signals;
 
@@ -43,9 +43,21 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
     max_session_expiry: Option<u64>,
 
+    /// Seconds between two updates of the topics below $SYS/broker; 0 for no such topics
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    sys_interval: u32,
+
     /// Tell on standard error who connects and leaves; twice for more
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = OUTPUT)]
     verbose: u8,
+
+    /// How much to tell on standard error
+    #[arg(long, value_enum, value_name = "LEVEL", conflicts_with = "verbose", help_heading = OUTPUT)]
+    log_level: Option<LogLevel>,
+
+    /// How lines on standard error look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = OUTPUT)]
+    log_format: LogFormat,
 
     /// Print lines as objects of JSON
     #[arg(long, help_heading = OUTPUT)]
@@ -55,12 +67,16 @@ pub struct Args {
 /// Runs the broker until the process is told to stop.
 pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     let printer = &printer.with_json(args.json);
-    Log::start(args.verbose, printer);
+    let level = args
+        .log_level
+        .unwrap_or(LogLevel::from_verbose(args.verbose));
+    Log::start(level, args.log_format, printer);
     let access = args.access.resolve()?;
     let broker = Broker::bind(Config {
         listeners: access.listen.clone(),
         access: access.access.clone(),
         limits: args.limits(),
+        sys_interval: Duration::from_secs(args.sys_interval.into()),
         ..Config::default()
     })
     .map_err(|error| cannot_listen(&error))?;

@@ -167,3 +167,39 @@ fn it_tells_who_connects() {
     assert!(told.contains("client_id=somebody"), "{told}");
     process.expect_diagnostic("client disconnected");
 }
+
+#[test]
+fn it_tells_in_json_where_that_is_asked_for() {
+    let flags = ["--log-level", "info", "--log-format", "json"];
+    let listen = ["broker", "--listen", "127.0.0.1:0"];
+    let process = Process::start(declic(&[&listen[..], &flags].concat()));
+    let line = process.line();
+    let (_, port) = line.rsplit_once(':').expect("a port");
+    assert_eq!(publish(port, &["-i", "some\"body"]), 0);
+    let told = process.expect_diagnostic("client connected");
+    assert!(told.starts_with(r#"{"time":"2"#), "{told}");
+    let members = [
+        r#""level":"info""#,
+        r#""message":"client connected""#,
+        r#""client_id":"some\"body""#,
+        r#""session_present":false"#,
+    ];
+    for member in members {
+        assert!(told.contains(member), "{member} in {told}");
+    }
+}
+
+#[test]
+fn it_publishes_its_own_topics_below_sys() {
+    let directory = TempDir::new();
+    let (_process, port) = start(&["--listen", "127.0.0.1:0"], &directory);
+    let at = ["sub", "-h", "127.0.0.1", "-p", &port, "-C", "1", "-t"];
+    let done = run(declic(&[&at[..], &["$SYS/broker/version"]].concat()), b"");
+    let version = format!("declic version {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(done.text(), (version, String::new()));
+    let off = ["--listen", "127.0.0.1:0", "--sys-interval", "0"];
+    let (_process, port) = start(&off, &directory);
+    let at = ["sub", "-h", "127.0.0.1", "-p", &port, "-t", "$SYS/#", "-E"];
+    let done = run(declic(&[&at[..], &["--retained-only"]].concat()), b"");
+    assert_eq!(done.text(), (String::new(), String::new()));
+}

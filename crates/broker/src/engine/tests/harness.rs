@@ -310,7 +310,7 @@ impl Engine {
             *references.entry(message.slot()).or_default() += 1;
         };
         let (mut lists, mut subscriptions) = (0, 0);
-        let (mut queued, mut client_id_bytes) = (0, 0);
+        let (mut queued, mut client_id_bytes, mut clients) = (0, 0, 0);
         for (_, session) in &self.sessions {
             let mut queued_bytes = 0;
             queued += session.queue.len();
@@ -328,7 +328,9 @@ impl Engine {
             assert!(session.resend <= session.in_flight.len());
             session.will.iter().for_each(|will| count(&will.message));
             subscriptions += session.subscriptions.len();
+            clients += usize::from(session.conn.is_some());
         }
+        assert_eq!(self.stats.clients, clients);
         let mut connection_bytes = 0;
         for slot in self.conns.iter() {
             let conn = &self.conns[slot];

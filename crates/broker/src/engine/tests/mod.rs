@@ -1,6 +1,7 @@
 //! The engine's rules, with a room for each concern.
 
 mod acknowledge;
+mod admin;
 mod bad_input;
 mod connect;
 mod flow;

@@ -1,0 +1,287 @@
+//! The text that Prometheus scrapes (exposition format 0.0.4).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::Stats;
+
+/// The value of `Content-Type` that goes with [`render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All that the broker has counted, as text for Prometheus: names begin with `declic_broker_`,
+/// counters end with `_total`, sizes are in bytes and times in seconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use declic_broker::{Stats, metrics};
+///
+/// let text = metrics::render(&Stats::default(), Duration::from_secs(5));
+/// assert!(text.contains("\ndeclic_broker_uptime_seconds 5\n"));
+/// ```
+pub fn render(stats: &Stats, uptime: Duration) -> String {
+    let mut text = String::with_capacity(8 * 1_024);
+    // Writing to a string can't fail.
+    let _ = writeln!(
+        text,
+        "# HELP declic_broker_build_info Which broker this is.\n\
+         # TYPE declic_broker_build_info gauge\n\
+         declic_broker_build_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
+    metric(
+        &mut text,
+        "uptime_seconds",
+        Kind::Gauge,
+        "Time since the broker was started.",
+        uptime.as_secs(),
+    );
+    for (name, kind, help, value) in values(stats) {
+        metric(&mut text, name, kind, help, value);
+    }
+    text
+}
+
+fn metric(text: &mut String, name: &str, kind: Kind, help: &str, value: u64) {
+    let kind = match kind {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+    };
+    let _ = writeln!(
+        text,
+        "# HELP declic_broker_{name} {help}\n\
+         # TYPE declic_broker_{name} {kind}\n\
+         declic_broker_{name} {value}"
+    );
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// How much there is now.
+    Gauge,
+    /// How often something happened since the start.
+    Counter,
+}
+
+/// Every field of [`Stats`]: taken apart without `..`, so that none can be forgotten.
+fn values(stats: &Stats) -> Vec<(&'static str, Kind, &'static str, u64)> {
+    use Kind::{Counter, Gauge};
+    let &Stats {
+        connections,
+        clients,
+        sessions,
+        subscriptions,
+        retained,
+        messages,
+        message_bytes,
+        opened,
+        refused_connections,
+        accepted,
+        refused,
+        expired_sessions,
+        packets_received,
+        packets_sent,
+        bytes_received,
+        bytes_sent,
+        received,
+        sent,
+        dropped_qos_0,
+        dropped_qos_1_2,
+        dropped_expired,
+        dropped_too_large,
+        dropped_retained,
+        refused_publishes,
+        refused_subscriptions,
+        protocol_errors,
+        pauses,
+    } = stats;
+    vec![
+        (
+            "connections",
+            Gauge,
+            "Open connections, accepted or not.",
+            connections as u64,
+        ),
+        (
+            "clients",
+            Gauge,
+            "Clients that are connected.",
+            clients as u64,
+        ),
+        (
+            "sessions",
+            Gauge,
+            "Sessions, of connected clients and kept ones.",
+            sessions as u64,
+        ),
+        (
+            "subscriptions",
+            Gauge,
+            "Subscriptions of all sessions.",
+            subscriptions as u64,
+        ),
+        (
+            "retained_messages",
+            Gauge,
+            "Retained messages.",
+            retained as u64,
+        ),
+        (
+            "held_messages",
+            Gauge,
+            "Messages held: waiting, in flight and retained.",
+            messages as u64,
+        ),
+        (
+            "held_bytes",
+            Gauge,
+            "Bytes of the messages held.",
+            message_bytes as u64,
+        ),
+        (
+            "connections_opened_total",
+            Counter,
+            "Connections that were opened.",
+            opened,
+        ),
+        (
+            "connections_refused_total",
+            Counter,
+            "Connections closed at once because there were too many.",
+            refused_connections,
+        ),
+        (
+            "clients_accepted_total",
+            Counter,
+            "Clients that were accepted.",
+            accepted,
+        ),
+        (
+            "clients_refused_total",
+            Counter,
+            "Clients that were refused with a CONNACK.",
+            refused,
+        ),
+        (
+            "sessions_expired_total",
+            Counter,
+            "Sessions that ended because their client was away for too long.",
+            expired_sessions,
+        ),
+        (
+            "packets_received_total",
+            Counter,
+            "Packets received, of any kind.",
+            packets_received,
+        ),
+        (
+            "packets_sent_total",
+            Counter,
+            "Packets sent, of any kind.",
+            packets_sent,
+        ),
+        (
+            "received_bytes_total",
+            Counter,
+            "Bytes received.",
+            bytes_received,
+        ),
+        ("sent_bytes_total", Counter, "Bytes sent.", bytes_sent),
+        (
+            "publishes_received_total",
+            Counter,
+            "Publishes received.",
+            received,
+        ),
+        ("publishes_sent_total", Counter, "Publishes sent.", sent),
+        (
+            "dropped_qos0_total",
+            Counter,
+            "Publishes of QoS 0 dropped because a queue or the store was full.",
+            dropped_qos_0,
+        ),
+        (
+            "dropped_qos12_total",
+            Counter,
+            "Publishes of QoS 1 and 2 dropped because a queue or the store was full.",
+            dropped_qos_1_2,
+        ),
+        (
+            "dropped_expired_total",
+            Counter,
+            "Publishes dropped because their lifetime was over.",
+            dropped_expired,
+        ),
+        (
+            "dropped_too_large_total",
+            Counter,
+            "Publishes dropped because they are larger than the client accepts.",
+            dropped_too_large,
+        ),
+        (
+            "dropped_retained_total",
+            Counter,
+            "Messages that were not retained because of a limit.",
+            dropped_retained,
+        ),
+        (
+            "publishes_refused_total",
+            Counter,
+            "Publishes refused: to $SYS, or to a topic with too many levels.",
+            refused_publishes,
+        ),
+        (
+            "subscriptions_refused_total",
+            Counter,
+            "Subscriptions refused because of a limit.",
+            refused_subscriptions,
+        ),
+        (
+            "protocol_errors_total",
+            Counter,
+            "Connections closed because the peer broke the protocol.",
+            protocol_errors,
+        ),
+        (
+            "read_pauses_total",
+            Counter,
+            "Times that reading from a client was paused.",
+            pauses,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_help_its_type_and_one_value() {
+        let stats = Stats {
+            opened: u64::MAX,
+            retained: 3,
+            ..Stats::default()
+        };
+        let text = render(&stats, Duration::from_millis(61_900));
+        let mut names = BTreeSet::new();
+        let lines: Vec<_> = text.lines().collect();
+        for metric in lines.chunks(3) {
+            let [help, kind, value] = metric else {
+                panic!("three lines each: {metric:?}");
+            };
+            let name = help.split(' ').nth(2).expect("a name");
+            assert!(name.starts_with("declic_broker_"), "{name}");
+            assert!(help.starts_with("# HELP ") && help.ends_with('.'), "{help}");
+            let counter = name.ends_with("_total");
+            let kind_of_it = if counter { "counter" } else { "gauge" };
+            assert_eq!(*kind, format!("# TYPE {name} {kind_of_it}"));
+            assert!(value.starts_with(name), "{value}");
+            assert!(names.insert(name), "{name} is there twice");
+        }
+        assert!(text.contains("\ndeclic_broker_retained_messages 3\n"));
+        assert!(text.contains("\ndeclic_broker_uptime_seconds 61\n"));
+        assert!(text.contains("\ndeclic_broker_connections_opened_total 18446744073709551615\n"));
+        assert_eq!(names.len(), 2 + values(&stats).len());
+    }
+}
