@@ -9,7 +9,7 @@ use esp_hal::gpio::{AnyPin, Event, Input, InputConfig, Io, Level, Pull};
 use esp_hal::peripherals::IO_MUX;
 use heapless::Deque;
 
-use crate::{clock, wake};
+use declic_glue::{clock, wake};
 
 /// The contact has this state since that time.
 #[derive(Clone, Copy)]

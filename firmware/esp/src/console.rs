@@ -12,7 +12,7 @@ use esp_hal::gpio::AnyPin;
 use esp_hal::peripherals::UART0;
 use esp_hal::uart::{Config, Uart, UartRx, UartTx};
 
-use crate::wake;
+use declic_glue::wake;
 
 /// Prints as much as there is room for; returns how many bytes that were. The board is woken when
 /// there is room again.

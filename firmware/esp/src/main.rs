@@ -5,36 +5,34 @@
 mod board_task;
 mod boards;
 mod button;
-mod clock;
 mod console;
 mod led;
 mod net;
 mod pins;
 mod report;
 mod restart;
-mod storage;
-mod wake;
 mod watchdog;
 
 use declic_board::flash::Loaded;
-use declic_board::{
-    Backoff, Board, BoardId, Key, LogLevel, Measured, Settings, Start, Storage, StoreError,
-};
+use declic_board::{Backoff, Board, BoardId, Key, LogLevel, Settings, Start, Storage, StoreError};
+use declic_glue::{Buffers, Owner, Store, Wishes, clock};
+use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
-use embassy_net::StackResources;
+use embassy_net::{Runner, Stack, StackResources};
+use embedded_storage_async::nor_flash::NorFlash;
 use esp_hal::clock::CpuClock;
 use esp_hal::efuse::{self, InterfaceMacAddress};
 use esp_hal::rng::Rng;
 use esp_hal::rtc_cntl::Rtc;
 use esp_hal::timer::timg::TimerGroup;
 use esp_radio::wifi::{ControllerConfig, Interface, WifiController};
+use esp_storage::FlashStorage;
 use static_cell::StaticCell;
 
-use crate::board_task::{Buffers, Owner};
-use crate::boards::{BoardPins, CHIP};
+use crate::board_task::Chip;
+use crate::boards::{BoardPins, CHIP, SETTINGS_PARTITION};
 use crate::led::Led;
 use crate::pins::Pins;
-use crate::storage::Store;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
@@ -65,11 +63,17 @@ async fn main(spawner: Spawner) {
         spawner.spawn(console::write_out(tx, usb).expect(ONCE));
     }
 
-    let mut store = Store::new(p.FLASH).expect("the partition table fits the flash");
-    let (settings, loaded) = load(&mut store);
+    let flash = FlashStorage::new(p.FLASH);
+    // While the flash is written, the other core must not run from it.
+    #[cfg(any(feature = "esp32", feature = "esp32s3"))]
+    let flash = flash.multicore_auto_park();
+    let mut store = Store::new(BlockingAsync::new(flash), SETTINGS_PARTITION);
+    let mut settings = Settings::default();
+    let loaded = load(&mut store, &mut settings);
+    let mut store = store.ok();
     let start = Start {
         has_wifi: true,
-        boots: store.count_boot().ok(),
+        boots: store.as_mut().and_then(|store| store.count_boot().ok()),
         settings: loaded,
         ..Start::new(CHIP.title, restart::take_reason())
     };
@@ -107,27 +111,22 @@ async fn main(spawner: Spawner) {
 
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = RESOURCES.init(StackResources::new());
-    let own_name = id.host_name();
-    let addresses = net::addresses(&settings, settings.host_name().unwrap_or(&own_name));
+    let addresses = declic_glue::net::addresses(&settings, id);
     let (stack, runner) = embassy_net::new(Interface::station(), addresses, resources, random());
     let backoff = Backoff::new(settings.backoff_base(), settings.backoff_cap(), random());
-    spawner.spawn(net::run_stack(runner).expect(ONCE));
-    spawner.spawn(net::watch_address(stack).expect(ONCE));
+    spawner.spawn(run_stack(runner).expect(ONCE));
+    spawner.spawn(watch_address(stack).expect(ONCE));
     spawner.spawn(net::supervise_wifi(controller, stack, has_network, backoff).expect(ONCE));
 
     static STORAGE: StaticCell<Storage> = StaticCell::new();
     let memory = STORAGE.init_with(Storage::new).memory();
-    static OWNER: StaticCell<Owner> = StaticCell::new();
+    static OWNER: StaticCell<Owner<Chip>> = StaticCell::new();
     let owner = OWNER.init_with(|| Owner {
         board: Board::new(id, settings, random(), memory),
         store,
-        led,
         stack,
-        measured: Measured::default(),
-        held: None,
-        open: false,
-        close: false,
-        restart: false,
+        machine: Chip::new(led),
+        wishes: Wishes::default(),
     });
     owner.board.handle_start(start, clock::now());
     for (key, problem) in problems.into_iter().flatten() {
@@ -135,20 +134,34 @@ async fn main(spawner: Spawner) {
         owner.board.log(LogLevel::Error, text, clock::now());
     }
     static BUFFERS: StaticCell<Buffers> = StaticCell::new();
-    let buffers = BUFFERS.init_with(|| Buffers {
-        receive: [0; 1536],
-        send: [0; 1536],
-    });
+    let buffers = BUFFERS.init_with(Buffers::new);
     spawner.spawn(board_task::run(owner, buffers).expect(ONCE));
 }
 
-/// The stored settings, with the defaults for what is missing or broken, and how they were found.
-fn load(store: &mut Store) -> (Settings, Result<Loaded, StoreError>) {
-    let mut settings = Settings::default();
-    match store.load(&mut settings) {
-        Ok(loaded) => (settings, Ok(loaded)),
-        Err(error) => (Settings::default(), Err(error)),
+/// Reads the stored settings; says how they were found. `settings` keeps the defaults for what is
+/// missing or broken, and all of them when the flash can't be read.
+fn load<F: NorFlash>(
+    store: &mut Result<Store<F>, StoreError>,
+    settings: &mut Settings,
+) -> Result<Loaded, StoreError> {
+    let result = match store {
+        Ok(store) => store.load(settings),
+        Err(error) => Err(*error),
+    };
+    if result.is_err() {
+        *settings = Settings::default();
     }
+    result
+}
+
+#[embassy_executor::task]
+async fn run_stack(mut runner: Runner<'static, Interface>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task]
+async fn watch_address(stack: Stack<'static>) -> ! {
+    declic_glue::net::watch_address(stack).await
 }
 
 const UNUSABLE: &str = "that pin can't be used for this";

@@ -1,28 +1,18 @@
-//! Wi-Fi and TCP/IP: stays in the network for as long as the chip runs.
-
-use core::future::poll_fn;
-use core::net::Ipv4Addr;
-use core::pin::pin;
+//! Wi-Fi: stays in the network for as long as the chip runs.
 
 use declic_board::{Backoff, LogLevel, ScanError, Settings};
-use embassy_futures::select::select;
-use embassy_net::dns::DnsQueryType;
-use embassy_net::tcp::{State, TcpSocket};
-use embassy_net::{
-    Config, DhcpConfig, IpAddress, Ipv4Address, Ipv4Cidr, Runner, Stack, StaticConfigV4,
-};
+use embassy_net::Stack;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant, Timer, with_timeout};
+use embassy_time::{Duration, Instant, with_timeout};
 use esp_radio::wifi::scan::ScanConfig;
 use esp_radio::wifi::sta::StationConfig;
 use esp_radio::wifi::{
-    AuthenticationMethod, AuthenticationMethodConfig, ConnectionError, DisconnectReason, Interface,
+    AuthenticationMethod, AuthenticationMethodConfig, ConnectionError, DisconnectReason,
     WifiController,
 };
 
 use crate::report::{self, Report};
-use crate::wake;
 use crate::watchdog::{self, Part};
 
 /// How long joining may take.
@@ -51,60 +41,6 @@ pub fn station(settings: &Settings) -> Option<esp_radio::wifi::Config> {
         .with_ssid(settings.wifi_ssid()?.try_into().ok()?)
         .with_authentication(authentication);
     Some(esp_radio::wifi::Config::Station(station))
-}
-
-/// How the board gets its address.
-pub fn addresses(settings: &Settings, host_name: &str) -> Config {
-    match settings.address() {
-        Some((address, prefix)) => {
-            let mut dns_servers = heapless::Vec::new();
-            let dns = settings.dns().or(settings.gateway());
-            // There is room for three.
-            let _ = dns.map(|dns| dns_servers.push(dns));
-            Config::ipv4_static(StaticConfigV4 {
-                address: Ipv4Cidr::new(address, prefix),
-                gateway: settings.gateway(),
-                dns_servers,
-            })
-        }
-        None => {
-            let mut dhcp = DhcpConfig::default();
-            dhcp.hostname = host_name.try_into().ok();
-            Config::dhcpv4(dhcp)
-        }
-    }
-}
-
-/// The board's address, while it has one.
-pub fn address(stack: Stack<'_>) -> Option<Ipv4Address> {
-    // A fixed address is there without a network, too.
-    let config = stack.config_v4().filter(|_| stack.is_link_up())?;
-    Some(config.address.address())
-}
-
-#[embassy_executor::task]
-pub async fn run_stack(mut runner: Runner<'static, Interface>) -> ! {
-    runner.run().await
-}
-
-/// Wakes the board when its address comes, goes or changes.
-#[embassy_executor::task]
-pub async fn watch_address(stack: Stack<'static>) -> ! {
-    let mut last = None;
-    loop {
-        if last.is_some() {
-            // A renewed lease may bring another address without the old one going away.
-            select(stack.wait_config_down(), Timer::after_secs(2)).await;
-        } else {
-            stack.wait_link_up().await;
-            stack.wait_config_up().await;
-        }
-        let address = address(stack);
-        if address != last {
-            last = address;
-            wake::board();
-        }
-    }
 }
 
 /// Keeps the station in its network: joins, waits until that is over, and joins again.
@@ -144,51 +80,6 @@ pub async fn supervise_wifi(
         let wait = backoff.next_wait().as_millis() as u64;
         wait_or_scan(&mut controller, Duration::from_millis(wait.min(20_000))).await;
     }
-}
-
-/// Opens a connection to the broker.
-pub async fn connect(
-    stack: Stack<'_>,
-    socket: &mut TcpSocket<'_>,
-    host: &str,
-    port: u16,
-) -> Result<(), &'static str> {
-    let address = match host.parse::<Ipv4Addr>() {
-        Ok(address) => IpAddress::Ipv4(address),
-        Err(_) => match stack.dns_query(host, DnsQueryType::A).await {
-            Ok(addresses) => *addresses.first().ok_or("the name has no address")?,
-            Err(_) => return Err("the name can't be found"),
-        },
-    };
-    socket.set_nagle_enabled(false);
-    match socket.connect((address, port)).await {
-        Ok(()) => Ok(()),
-        Err(embassy_net::tcp::ConnectError::NoRoute) => Err("there is no way to that address"),
-        Err(_) => Err("connection refused; does the broker run, and on that port?"),
-    }
-}
-
-/// Waits until the socket has bytes (`reading`), takes bytes (`writing`), or is closed.
-pub async fn ready(socket: &TcpSocket<'_>, reading: bool, writing: bool) {
-    poll_fn(|cx| {
-        // The futures of embassy-net don't end when the other side closes, so look for it here.
-        let readable = pin!(socket.wait_read_ready()).poll(cx).is_ready() || !socket.may_recv();
-        let writable = pin!(socket.wait_write_ready()).poll(cx).is_ready() || !socket.may_send();
-        if reading && readable || writing && writable || socket.state() == State::Closed {
-            core::task::Poll::Ready(())
-        } else {
-            core::task::Poll::Pending
-        }
-    })
-    .await;
-}
-
-/// Ends the connection in good order: what was written goes out first.
-pub async fn finish(socket: &mut TcpSocket<'_>) {
-    socket.close();
-    let _ = socket.flush().await;
-    socket.abort();
-    let _ = socket.flush().await;
 }
 
 /// Stays until the network is lost, or until it gives no address.

@@ -7,7 +7,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::channel::Channel;
 use heapless::String;
 
-use crate::wake;
+use declic_glue::wake;
 
 pub enum Report {
     /// For the log.

@@ -1,16 +1,20 @@
 //! Restarts: why the last one happened, and what a panic leaves behind for the next start.
 
-use core::fmt::{self, Write};
+use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use declic_board::RestartReason;
+use declic_glue::Note;
 use esp_hal::system::{reset_reason, software_reset};
+use static_cell::StaticCell;
 
 /// Why the chip started this time. To be asked once: a panic's place is forgotten by that.
 pub fn take_reason() -> RestartReason {
-    if let Some(place) = Note::take() {
-        return RestartReason::Panic(place);
+    static NOTE: StaticCell<Note> = StaticCell::new();
+    let note = NOTE.init(take());
+    if note.mark() == PANIC {
+        return RestartReason::Panic(note.text());
     }
     let Some(reason) = reset_reason() else {
         return RestartReason::Unknown;
@@ -37,64 +41,27 @@ fn on_panic(info: &PanicInfo<'_>) -> ! {
     // A panic while one is printed must not end in a loop.
     if !PANICKING.load(Ordering::Relaxed) {
         PANICKING.store(true, Ordering::Relaxed);
-        let mut note = Note::new();
+        let mut note = Note::new(PANIC);
         if let Some(place) = info.location() {
             let _ = write!(note, "{}:{}", place.file(), place.line());
         }
-        note.keep();
+        keep(note);
         esp_println::println!("\r\npanic: {info}\r\nrestarting\r");
     }
     software_reset()
 }
 
-/// A line that survives a reset of the chip, though not a loss of power.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Note {
-    magic: u32,
-    len: u32,
-    text: [u8; 96],
+fn keep(note: Note) {
+    // SAFETY: only here and in `take` is it accessed; a panic does not return, and `take` is called
+    // at the start, before anything else runs.
+    unsafe { (&raw mut KEPT).cast::<Note>().write_volatile(note) };
 }
 
-impl Note {
-    const fn new() -> Self {
-        Self {
-            magic: MAGIC,
-            len: 0,
-            text: [0; 96],
-        }
-    }
-
-    fn keep(self) {
-        // SAFETY: only here and in `take` is it accessed; a panic does not return, and `take`
-        // is called at the start, before anything else runs.
-        unsafe { (&raw mut KEPT).cast::<Self>().write_volatile(self) };
-    }
-
-    fn take() -> Option<&'static str> {
-        static TAKEN: static_cell::StaticCell<Note> = static_cell::StaticCell::new();
-        // SAFETY: as in `keep`; any bytes make a `Note`.
-        let note = unsafe { (&raw const KEPT).cast::<Self>().read_volatile() };
-        // SAFETY: as in `keep`.
-        unsafe { (&raw mut KEPT).cast::<u32>().write_volatile(0) };
-        if note.magic != MAGIC {
-            return None;
-        }
-        let note = TAKEN.init(note);
-        let bytes = note.text.get(..note.len as usize)?;
-        core::str::from_utf8(bytes).ok()
-    }
-}
-
-impl Write for Note {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let at = self.len as usize;
-        let room = self.text.get_mut(at..).unwrap_or_default();
-        let len = text.floor_char_boundary(room.len().min(text.len()));
-        room[..len].copy_from_slice(&text.as_bytes()[..len]);
-        self.len += len as u32;
-        Ok(())
-    }
+fn take() -> Note {
+    // SAFETY: as in `keep`; any bytes make a `Note`.
+    let note = unsafe { (&raw const KEPT).cast::<Note>().read_volatile() };
+    keep(Note::new(0));
+    note
 }
 
 /// In memory that a reset leaves alone.
@@ -102,4 +69,4 @@ impl Write for Note {
 static mut KEPT: [u32; size_of::<Note>() / 4] = [0; size_of::<Note>() / 4];
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
-const MAGIC: u32 = 0xdec1_1c01;
+const PANIC: u32 = 0xdec1_1c01;

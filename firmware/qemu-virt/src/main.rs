@@ -4,27 +4,24 @@
 #![no_main]
 
 mod board_task;
-mod clock;
 mod console;
 mod hal;
-mod net;
 mod restart;
-mod storage;
-mod wake;
 
 use declic_board::flash::Loaded;
 use declic_board::{Board, BoardId, Settings, Start, Storage, StoreError};
+use declic_glue::{Buffers, Owner, Store, Wishes, clock, net};
 use embassy_executor::Spawner;
-use embassy_net::StackResources;
+use embassy_net::{Runner, Stack, StackResources};
+use embedded_storage_async::nor_flash::ReadNorFlash as _;
 use static_cell::StaticCell;
 
-use crate::board_task::{Buffers, Owner};
+use crate::board_task::Virt;
 use crate::hal::flash::Flash;
 use crate::hal::net_device::NetDevice;
 use crate::hal::time_driver::{self, ClockStart};
 use crate::hal::virtio::Devices;
 use crate::hal::{handover, interrupts, uart};
-use crate::storage::Store;
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
@@ -42,7 +39,11 @@ async fn main(spawner: Spawner) {
         return say!("there is no network card");
     };
     let flash = devices.disk.and_then(Flash::new);
-    let mut store = flash.and_then(|flash| Store::new(flash).ok());
+    // All of it is for the settings.
+    let mut store = flash.and_then(|flash| {
+        let partition = 0..flash.capacity() as u32;
+        Store::new(flash, partition).ok()
+    });
     let (settings, loaded) = load(store.as_mut(), factory_settings());
     let start = Start {
         boots: store.as_mut().and_then(|store| store.count_boot().ok()),
@@ -53,31 +54,35 @@ async fn main(spawner: Spawner) {
     let id = BoardId::new(device.mac());
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = RESOURCES.init(StackResources::new());
-    let (stack, runner) = embassy_net::new(device, net::addresses(id), resources, seed(id));
-    spawner.spawn(net::run_stack(runner).expect(ONCE));
-    spawner.spawn(net::watch_address(stack).expect(ONCE));
+    let addresses = net::addresses(&settings, id);
+    let (stack, runner) = embassy_net::new(device, addresses, resources, seed(id));
+    spawner.spawn(run_stack(runner).expect(ONCE));
+    spawner.spawn(watch_address(stack).expect(ONCE));
 
     static STORAGE: StaticCell<Storage> = StaticCell::new();
     let memory = STORAGE.init_with(Storage::new).memory();
-    static OWNER: StaticCell<Owner> = StaticCell::new();
+    static OWNER: StaticCell<Owner<Virt>> = StaticCell::new();
     let owner = OWNER.init_with(|| Owner {
         board: Board::new(id, settings, seed(id), memory),
         store,
         stack,
-        address: None,
-        open: false,
-        close: false,
-        ending: None,
-        leaving: false,
-        published: false,
+        machine: Virt::default(),
+        wishes: Wishes::default(),
     });
     owner.board.handle_start(start, clock::now());
     static BUFFERS: StaticCell<Buffers> = StaticCell::new();
-    let buffers = BUFFERS.init_with(|| Buffers {
-        receive: [0; 1536],
-        send: [0; 1536],
-    });
+    let buffers = BUFFERS.init_with(Buffers::new);
     spawner.spawn(board_task::run(owner, buffers).expect(ONCE));
+}
+
+#[embassy_executor::task]
+async fn run_stack(mut runner: Runner<'static, NetDevice>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task]
+async fn watch_address(stack: Stack<'static>) -> ! {
+    net::watch_address(stack).await
 }
 
 /// The defaults, and over them what was handed over.
@@ -92,7 +97,10 @@ fn factory_settings() -> Settings {
 }
 
 /// The stored settings, and those that are given for what is missing or broken.
-fn load(store: Option<&mut Store>, factory: Settings) -> (Settings, Result<Loaded, StoreError>) {
+fn load(
+    store: Option<&mut Store<Flash>>,
+    factory: Settings,
+) -> (Settings, Result<Loaded, StoreError>) {
     let mut settings = factory.clone();
     match store.map(|store| store.load(&mut settings)) {
         Some(Err(error)) => (factory, Err(error)),

@@ -1,10 +1,10 @@
 //! The 16550 UART, which is QEMU's standard input and output.
 
+use declic_glue::wake;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pipe::Pipe;
 
 use super::mmio::Mmio;
-use crate::wake;
 
 /// Its number at the interrupt controller.
 pub const INTERRUPT: u32 = 10;

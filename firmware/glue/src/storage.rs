@@ -1,27 +1,21 @@
-//! The settings' partition of the chip's flash.
+//! The settings' partition of a flash, for a task that may wait for it.
 
 use declic_board::flash::{Loaded, SettingsStore, StoreError};
 use declic_board::{Key, Settings};
-use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_futures::block_on;
-use esp_hal::peripherals::FLASH;
-use esp_storage::FlashStorage;
+use embedded_storage_async::nor_flash::NorFlash;
 
-use crate::boards::SETTINGS_PARTITION;
+/// The stored settings. On a chip every call takes some milliseconds, and some tens when a page is
+/// erased: while the flash is written, no program can run from it.
+pub struct Store<F: NorFlash>(SettingsStore<F>);
 
-/// The stored settings. Every call takes some milliseconds, and some tens when a page is erased:
-/// while the flash is written, no program can run from it.
-pub struct Store(SettingsStore<BlockingAsync<FlashStorage<'static>>>);
-
-impl Store {
+impl<F: NorFlash> Store<F> {
+    /// The store in `partition` of `flash`, see [`SettingsStore::new`].
+    ///
     /// # Errors
-    /// The partition does not fit the flash: the table was changed and is wrong.
-    pub fn new(flash: FLASH<'static>) -> Result<Self, StoreError> {
-        let flash = FlashStorage::new(flash);
-        // While the flash is written, the other core must not run from it.
-        #[cfg(any(feature = "esp32", feature = "esp32s3"))]
-        let flash = flash.multicore_auto_park();
-        SettingsStore::new(BlockingAsync::new(flash), SETTINGS_PARTITION).map(Self)
+    /// The partition does not fit the flash's pages.
+    pub fn new(flash: F, partition: core::ops::Range<u32>) -> Result<Self, StoreError> {
+        SettingsStore::new(flash, partition).map(Self)
     }
 
     /// See [`SettingsStore::load`].

@@ -1,47 +1,55 @@
-//! TCP/IP over the network card.
+//! TCP/IP: the board's address and its one connection.
 
 use core::future::{Future, poll_fn};
 use core::net::Ipv4Addr;
 use core::pin::pin;
 use core::task::Poll;
 
-use declic_board::BoardId;
+use declic_board::{BoardId, Settings};
 use embassy_futures::select::select;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, State, TcpSocket};
-use embassy_net::{Config, DhcpConfig, IpAddress, Ipv4Address, Runner, Stack};
+use embassy_net::{Config, DhcpConfig, IpAddress, Ipv4Address, Ipv4Cidr, Stack, StaticConfigV4};
 use embassy_time::Timer;
 
-use crate::hal::net_device::NetDevice;
 use crate::wake;
 
-/// How the board gets its address: by DHCP, with the name that follows from its id.
-pub fn addresses(id: BoardId) -> Config {
-    let mut dhcp = DhcpConfig::default();
-    dhcp.hostname = id.host_name().as_str().try_into().ok();
-    Config::dhcpv4(dhcp)
+/// How the board gets its address: a fixed one, or by DHCP, with the name that is set or follows
+/// from its id.
+pub fn addresses(settings: &Settings, id: BoardId) -> Config {
+    let Some((address, prefix)) = settings.address() else {
+        let own_name = id.host_name();
+        let mut dhcp = DhcpConfig::default();
+        dhcp.hostname = settings.host_name().unwrap_or(&own_name).try_into().ok();
+        return Config::dhcpv4(dhcp);
+    };
+    let mut dns_servers = heapless::Vec::new();
+    let dns = settings.dns().or(settings.gateway());
+    // There is room for three.
+    let _ = dns.map(|dns| dns_servers.push(dns));
+    Config::ipv4_static(StaticConfigV4 {
+        address: Ipv4Cidr::new(address, prefix),
+        gateway: settings.gateway(),
+        dns_servers,
+    })
 }
 
 /// The board's address, while it has one.
 pub fn address(stack: Stack<'_>) -> Option<Ipv4Address> {
-    let config = stack.config_v4().filter(|_| stack.is_config_up())?;
+    // A fixed address is there without a network, too.
+    let config = stack.config_v4().filter(|_| stack.is_link_up())?;
     Some(config.address.address())
 }
 
-#[embassy_executor::task]
-pub async fn run_stack(mut runner: Runner<'static, NetDevice>) -> ! {
-    runner.run().await
-}
-
 /// Wakes the board when its address comes, goes or changes.
-#[embassy_executor::task]
-pub async fn watch_address(stack: Stack<'static>) -> ! {
+pub async fn watch_address(stack: Stack<'_>) -> ! {
     let mut last = None;
     loop {
         if last.is_some() {
             // A renewed lease may bring another address without the old one going away.
             select(stack.wait_config_down(), Timer::after_secs(2)).await;
         } else {
+            stack.wait_link_up().await;
             stack.wait_config_up().await;
         }
         let address = address(stack);
@@ -53,7 +61,7 @@ pub async fn watch_address(stack: Stack<'static>) -> ! {
 }
 
 /// Opens a connection to the broker.
-pub async fn connect(
+pub(crate) async fn connect(
     stack: Stack<'_>,
     socket: &mut TcpSocket<'_>,
     host: &str,
@@ -75,7 +83,7 @@ pub async fn connect(
 }
 
 /// Waits until the socket has bytes (`reading`), takes bytes (`writing`), or is closed.
-pub async fn ready(socket: &TcpSocket<'_>, reading: bool, writing: bool) {
+pub(crate) async fn ready(socket: &TcpSocket<'_>, reading: bool, writing: bool) {
     poll_fn(|cx| {
         // The futures of embassy-net don't end when the other side closes, so look for it here.
         let readable = pin!(socket.wait_read_ready()).poll(cx).is_ready() || !socket.may_recv();
@@ -90,7 +98,7 @@ pub async fn ready(socket: &TcpSocket<'_>, reading: bool, writing: bool) {
 }
 
 /// Ends the connection in good order: what was written goes out first.
-pub async fn finish(socket: &mut TcpSocket<'_>) {
+pub(crate) async fn finish(socket: &mut TcpSocket<'_>) {
     socket.close();
     let _ = socket.flush().await;
     socket.abort();

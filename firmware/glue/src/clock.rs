@@ -2,7 +2,7 @@
 
 use declic_mqtt::Instant;
 
-/// Microseconds on the program's clock, 64 bits.
+/// Microseconds since the start, 64 bits.
 pub fn now() -> Instant {
     Instant::from_micros(embassy_time::Instant::now().as_micros())
 }
