@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use declic_broker::{BindError, Users};
 
+use crate::broker_config::Settings;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::state;
@@ -74,13 +75,41 @@ impl fmt::Debug for Credentials {
     }
 }
 
+impl From<&Settings> for AccessArgs {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            listen: settings.listen.clone(),
+            lan: settings.lan,
+            anonymous: settings.anonymous,
+            users: settings.users.clone(),
+        }
+    }
+}
+
 impl AccessArgs {
+    /// Puts what the flags say above what a configuration says.
+    pub fn apply(&self, settings: &mut Settings) {
+        if !self.listen.is_empty() {
+            settings.listen.clone_from(&self.listen);
+        }
+        settings.lan |= self.lan;
+        if self.anonymous || self.users.is_some() {
+            settings.anonymous = self.anonymous;
+            settings.users.clone_from(&self.users);
+        }
+    }
+
     /// What the flags mean. May make and keep a password.
     ///
     /// # Errors
     /// The network would be let in without anything being said about it; the users can't be read;
     /// the password can't be kept.
     pub fn resolve(&self) -> Result<Access, Error> {
+        if self.anonymous && self.users.is_some() {
+            let what = "can't let everyone in and ask for a password too";
+            return Err(Error::new(ExitCode::Usage, what)
+                .remedy("Leave out `anonymous` or `users` in the configuration."));
+        }
         let is_chosen = self.lan || !self.listen.is_empty();
         let listen = match self.listen.as_slice() {
             [] if self.lan => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
@@ -153,7 +182,7 @@ pub fn cannot_listen(error: &BindError) -> Error {
 }
 
 /// The address in `text`; a name must belong to this machine, `localhost` for example.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

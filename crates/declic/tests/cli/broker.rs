@@ -203,3 +203,64 @@ fn it_publishes_its_own_topics_below_sys() {
     let done = run(declic(&[&at[..], &["--retained-only"]].concat()), b"");
     assert_eq!(done.text(), (String::new(), String::new()));
 }
+
+#[test]
+fn flags_win_over_the_configuration_file() {
+    let directory = TempDir::new();
+    let config = "[listen]\naddresses = [\"127.0.0.1:0\"]\n[limits]\npacket_size = \"1K\"\n";
+    let path = directory.file("broker.toml", config.as_bytes());
+    let payload = "x".repeat(2000);
+    for (flags, expected) in [(&[][..], 1), (&["--max-packet-size", "64K"][..], 0)] {
+        let (_process, port) = start(&[&["--config", &path], flags].concat(), &directory);
+        let at = ["pub", "-h", "127.0.0.1", "-p", &port, "-t", "a", "-m"];
+        assert_eq!(
+            run(declic(&[&at[..], &[&payload]].concat()), b"").code,
+            expected
+        );
+    }
+}
+
+#[test]
+fn the_default_configuration_is_one_that_the_broker_takes() {
+    let directory = TempDir::new();
+    let written = run(declic(&["broker", "config", "--default"]), b"");
+    assert_eq!(written.code, 0);
+    let path = directory.file("broker.toml", &written.stdout);
+    let checked = run(declic(&["broker", "config", "--check", &path]), b"");
+    let said = format!("{path} is in order\n");
+    assert_eq!(checked.text(), (said, String::new()));
+    let flags = ["--config", &path, "--listen", "127.0.0.1:0"];
+    let (_process, port) = start(&flags, &directory);
+    assert_eq!(publish(&port, &[]), 0);
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_told_with_their_places() {
+    let directory = TempDir::new();
+    let path = directory.file("broker.toml", b"[limits]\nsession = 5\npacket_size = -1\n");
+    for command in [
+        ["broker", "config", "--check"],
+        ["broker", "--quiet", "--config"],
+    ] {
+        let done = run(declic(&[&command[..], &[&path]].concat()), b"");
+        assert_eq!(done.code, 2);
+        let (stdout, stderr) = done.text();
+        assert_eq!(stdout, "");
+        if command[1] == "config" {
+            let expected = format!(
+                "error: {path}:2:1: limits.session: there is no such key; is sessions meant?\n\
+                 error: {path}:3:15: limits.packet_size can't be -1; it is a number of bytes, as in \
+                 65536, \"64K\" or \"16M\"\n"
+            );
+            assert_eq!(stderr, expected);
+        } else {
+            assert_eq!(stderr, "");
+        }
+    }
+    let missing = ["broker", "--config", "/nonexistent/broker.toml"];
+    let error = run(declic(&missing), b"").error(2);
+    assert!(
+        error.starts_with("can't read the configuration /nonexistent"),
+        "{error}"
+    );
+}

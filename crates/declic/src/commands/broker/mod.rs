@@ -1,10 +1,15 @@
 //! `declic broker`: an MQTT broker.
 
+mod config;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use declic_broker::{Broker, Config, Limits};
+use clap::Subcommand;
+use declic_broker::{Broker, Config};
 
 use crate::access::{Access, AccessArgs, cannot_listen};
+use crate::broker_config::{Settings, parse_bytes};
 use crate::cli::OUTPUT;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -18,8 +23,17 @@ use crate::signals;
 /// It speaks MQTT 3.1.1 and 5.0. Each address it listens on is printed as a line `listening on
 /// mqtt://ADDR:PORT`. Ctrl-C or SIGTERM ends it in good order.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Use the configuration in this file; flags win over it
+    ///
+    /// `declic broker config --default` writes one with every key and what it means.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     #[command(flatten)]
     access: AccessArgs,
 
@@ -44,8 +58,10 @@ pub struct Args {
     max_session_expiry: Option<u64>,
 
     /// Seconds between two updates of the topics below $SYS/broker; 0 for no such topics
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    sys_interval: u32,
+    ///
+    /// The default is 10.
+    #[arg(long, value_name = "SECONDS")]
+    sys_interval: Option<u32>,
 
     /// Tell on standard error who connects and leaves; twice for more
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = OUTPUT)]
@@ -56,27 +72,36 @@ pub struct Args {
     log_level: Option<LogLevel>,
 
     /// How lines on standard error look
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = OUTPUT)]
-    log_format: LogFormat,
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = OUTPUT)]
+    log_format: Option<LogFormat>,
 
     /// Print lines as objects of JSON
     #[arg(long, help_heading = OUTPUT)]
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Config(config::Args),
+}
+
 /// Runs the broker until the process is told to stop.
 pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
-    let printer = &printer.with_json(args.json);
-    let level = args
-        .log_level
-        .unwrap_or(LogLevel::from_verbose(args.verbose));
-    Log::start(level, args.log_format, printer);
-    let access = args.access.resolve()?;
+    match &args.command {
+        Some(Command::Config(args)) => config::run(args, printer),
+        None => serve(args, &printer.with_json(args.json)),
+    }
+}
+
+fn serve(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
+    let settings = args.settings(printer)?;
+    Log::start(settings.log_level, settings.log_format, printer);
+    let access = AccessArgs::from(&settings).resolve()?;
     let broker = Broker::bind(Config {
         listeners: access.listen.clone(),
         access: access.access.clone(),
-        limits: args.limits(),
-        sys_interval: Duration::from_secs(args.sys_interval.into()),
+        limits: settings.limits.clone(),
+        sys_interval: settings.sys_interval,
         ..Config::default()
     })
     .map_err(|error| cannot_listen(&error))?;
@@ -111,32 +136,36 @@ fn announce(broker: &Broker, access: &Access, printer: &Printer) -> Result<(), E
 }
 
 impl Args {
-    fn limits(&self) -> Limits {
-        let default = Limits::default();
-        Limits {
-            connections: self.max_connections.unwrap_or(default.connections),
-            packet_size: self.max_packet_size.unwrap_or(default.packet_size),
-            queued_messages: self.max_queued.unwrap_or(default.queued_messages),
-            message_bytes: self.max_memory.unwrap_or(default.message_bytes),
-            session_expiry: self.max_session_expiry.map(Duration::from_secs),
-            ..default
-        }
+    /// What the file says, and above it what the flags say.
+    fn settings(&self, printer: &Printer) -> Result<Settings, Error> {
+        let mut settings = match &self.config {
+            Some(path) => Settings::load(path, printer)?,
+            None => Settings::default(),
+        };
+        self.access.apply(&mut settings);
+        let limits = &mut settings.limits;
+        replace(&mut limits.connections, self.max_connections);
+        replace(&mut limits.packet_size, self.max_packet_size);
+        replace(&mut limits.queued_messages, self.max_queued);
+        replace(&mut limits.message_bytes, self.max_memory);
+        let expiry = self.max_session_expiry.map(Duration::from_secs);
+        replace(&mut limits.session_expiry, expiry.map(Some));
+        let interval = self.sys_interval.map(u64::from);
+        replace(
+            &mut settings.sys_interval,
+            interval.map(Duration::from_secs),
+        );
+        let verbose = (self.verbose > 0).then(|| LogLevel::from_verbose(self.verbose));
+        replace(&mut settings.log_level, self.log_level.or(verbose));
+        replace(&mut settings.log_format, self.log_format);
+        Ok(settings)
     }
 }
 
-/// A number of bytes; K, M and G stand for powers of 1024.
-fn parse_bytes(text: &str) -> Result<usize, String> {
-    let (digits, factor) = match text.char_indices().last() {
-        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
-        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
-        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
-        _ => (text, 1),
-    };
-    digits
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| "it is a number of bytes, as in 65536, 64K or 16M".to_owned())
+fn replace<T>(setting: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *setting = value;
+    }
 }
 
 const LIMITS: &str = "Limits";
@@ -151,20 +180,8 @@ Examples:
     declic broker --lan --anonymous
   On a port that the system chooses, for a test:
     declic broker --listen 127.0.0.1:0
+  As a service, with everything in a file:
+    declic broker config --default > broker.toml
+    declic broker --config broker.toml
 
 `declic pub` and `declic sub` talk to it.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_have_units() {
-        assert_eq!(parse_bytes("65536"), Ok(65_536));
-        assert_eq!(parse_bytes("64K"), Ok(65_536));
-        assert_eq!(parse_bytes("16m"), Ok(16 << 20));
-        for wrong in ["", "K", "1.5M", "-1", "64KB", "99999999999G"] {
-            assert!(parse_bytes(wrong).is_err(), "{wrong}");
-        }
-    }
-}

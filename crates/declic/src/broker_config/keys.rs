@@ -1,0 +1,252 @@
+//! Every key of the configuration: its name, its kind, where its value is kept, and what it means.
+
+use toml::de::DeValue;
+
+use super::Settings;
+use super::value::{Addresses, Bytes, Choice, Count, File, Kind, OrNone, Switch, Time};
+
+/// A table of the file.
+pub struct Section {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub keys: &'static [Key<Settings>],
+}
+
+/// A key of a table whose values are kept in a `T`.
+pub struct Key<T> {
+    pub name: &'static str,
+    /// Whole sentences.
+    pub doc: &'static str,
+    /// What its value may be.
+    pub allowed: fn() -> String,
+    /// Takes the value over; `false` if it isn't allowed.
+    pub read: fn(&mut T, &DeValue<'_>) -> bool,
+    /// The value as it stands in a file.
+    pub write: fn(&T) -> String,
+}
+
+/// `key!("name", Kind: Type, path.of.the.field, "What it means.")`
+macro_rules! key {
+    ($name:literal, $kind:ty: $type:ty, $($field:ident).+, $doc:literal) => {
+        Key {
+            name: $name,
+            doc: $doc,
+            allowed: <$kind as Kind<$type>>::allowed,
+            read: |target, value| match <$kind as Kind<$type>>::read(value) {
+                Some(value) => {
+                    target.$($field).+ = value;
+                    true
+                }
+                None => false,
+            },
+            write: |target| <$kind as Kind<$type>>::write(&target.$($field).+),
+        }
+    };
+}
+
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "listen",
+        doc: "Where clients can connect.",
+        keys: &[
+            key!(
+                "addresses",
+                Addresses: Vec<std::net::SocketAddr>,
+                listen,
+                "Addresses to listen on. An empty list stands for 127.0.0.1:1883, which only this \
+                 machine can reach, or with `lan` for 0.0.0.0:1883. (--listen)"
+            ),
+            key!(
+                "lan",
+                Switch: bool,
+                lan,
+                "Open the broker to the network, and ask every client for a password, which is \
+                 made once and kept, unless `access` says something else. (--lan)"
+            ),
+        ],
+    },
+    Section {
+        name: "access",
+        doc: "Who may connect.",
+        keys: &[
+            key!(
+                "anonymous",
+                Switch: bool,
+                anonymous,
+                "Let clients connect without a password, also from the network. (--anonymous)"
+            ),
+            key!(
+                "users",
+                File: Option<std::path::PathBuf>,
+                users,
+                "A file with a line `name:password` for each user who may connect. (--users)"
+            ),
+        ],
+    },
+    Section {
+        name: "limits",
+        doc: "What clients may use up. What is refused or dropped because of a limit is counted.",
+        keys: LIMITS,
+    },
+    Section {
+        name: "sys",
+        doc: "The broker's own topics, below $SYS/broker.",
+        keys: &[key!(
+            "interval",
+            Time: std::time::Duration,
+            sys_interval,
+            "How often they are brought up to date; 0 for no such topics. (--sys-interval)"
+        )],
+    },
+    Section {
+        name: "log",
+        doc: "What is told on standard error.",
+        keys: &[
+            key!(
+                "level",
+                Choice: crate::log::LogLevel,
+                log_level,
+                "How much: \"info\" tells who connects and leaves, \"debug\" why connections end. \
+                 (--log-level)"
+            ),
+            key!(
+                "format",
+                Choice: crate::log::LogFormat,
+                log_format,
+                "How lines look. (--log-format)"
+            ),
+        ],
+    },
+];
+
+const LIMITS: &[Key<Settings>] = &[
+    key!(
+        "connections",
+        Count: usize,
+        limits.connections,
+        "Connections at the same time; more are closed at once. (--max-connections)"
+    ),
+    key!(
+        "connect_timeout",
+        Time: std::time::Duration,
+        limits.connect_timeout,
+        "Time that a connection has for its CONNECT."
+    ),
+    key!(
+        "connect_packet_size",
+        Bytes: usize,
+        limits.connect_packet_size,
+        "Largest CONNECT: the most that is buffered for a stranger."
+    ),
+    key!(
+        "packet_size",
+        Bytes: usize,
+        limits.packet_size,
+        "Largest packet that a client may send. (--max-packet-size)"
+    ),
+    key!(
+        "connection_bytes",
+        Bytes: usize,
+        limits.connection_bytes,
+        "Unfinished packets and topics that have an alias, of all connections together."
+    ),
+    key!(
+        "answer_bytes",
+        Bytes: usize,
+        limits.answer_bytes,
+        "Answers that wait for one connection, above which nothing more is read from it."
+    ),
+    key!(
+        "inbound_in_flight",
+        Count: u16,
+        limits.inbound_in_flight,
+        "Publishes of QoS 1 and 2 that a client may have unfinished (receive maximum)."
+    ),
+    key!(
+        "outbound_in_flight",
+        Count: u16,
+        limits.outbound_in_flight,
+        "Publishes of QoS 1 and 2 sent to a client before it has acknowledged the first."
+    ),
+    key!(
+        "queued_messages",
+        Count: usize,
+        limits.queued_messages,
+        "Messages that wait for one client; more are dropped. (--max-queued)"
+    ),
+    key!(
+        "queued_bytes",
+        Bytes: usize,
+        limits.queued_bytes,
+        "Messages that wait for one client, in bytes; more are dropped."
+    ),
+    key!(
+        "queued_in_all",
+        Count: usize,
+        limits.queued_in_all,
+        "Messages that wait for all clients together, each counted for each client."
+    ),
+    key!(
+        "message_bytes",
+        Bytes: usize,
+        limits.message_bytes,
+        "Memory for all messages: waiting, in flight and retained. From three quarters of it on, \
+         publishers are slowed down. (--max-memory)"
+    ),
+    key!(
+        "retained_messages",
+        Count: usize,
+        limits.retained_messages,
+        "Retained messages."
+    ),
+    key!(
+        "retained_bytes",
+        Bytes: usize,
+        limits.retained_bytes,
+        "Memory for retained messages."
+    ),
+    key!(
+        "sessions",
+        Count: usize,
+        limits.sessions,
+        "Sessions, of connected clients and kept ones together."
+    ),
+    key!(
+        "session_bytes",
+        Bytes: usize,
+        limits.session_bytes,
+        "Client identifiers and topic filters of all sessions."
+    ),
+    key!(
+        "session_expiry",
+        OrNone<Time>: Option<std::time::Duration>,
+        limits.session_expiry,
+        "Longest time that a session is kept for a client that is away; \"none\" for what the \
+         client asks. (--max-session-expiry)"
+    ),
+    key!(
+        "subscriptions",
+        Count: usize,
+        limits.subscriptions,
+        "Subscriptions of one session."
+    ),
+    key!(
+        "topic_levels",
+        Count: usize,
+        limits.topic_levels,
+        "Levels of a topic name or filter."
+    ),
+    key!(
+        "topic_aliases",
+        Count: u16,
+        limits.topic_aliases,
+        "Topic aliases that a client of MQTT 5.0 may use on a connection; 0 for none."
+    ),
+    key!(
+        "keep_alive",
+        OrNone<Count>: Option<u16>,
+        limits.keep_alive,
+        "Longest keep-alive in seconds: a client of MQTT 5.0 that asks for more, or for none, is \
+         given it; \"none\" leaves the choice to the client."
+    ),
+];
