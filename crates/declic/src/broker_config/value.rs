@@ -109,7 +109,7 @@ impl Kind<Duration> for Time {
 
     fn read(value: &DeValue<'_>) -> Option<Duration> {
         let Some(text) = value.as_str() else {
-            return integer(value)?.try_into().ok().map(Duration::from_secs);
+            return integer(value).map(Duration::from_secs);
         };
         let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
         let number: u64 = digits.parse().ok()?;
@@ -140,38 +140,6 @@ impl Kind<Duration> for Time {
             0 => "0".to_owned(),
             _ => format!("\"{milliseconds}ms\""),
         }
-    }
-}
-
-/// Any text; `None` is the empty one.
-pub struct Text;
-
-impl Kind<String> for Text {
-    fn allowed() -> String {
-        "a text".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>) -> Option<String> {
-        value.as_str().map(str::to_owned)
-    }
-
-    fn write(value: &String) -> String {
-        quoted(value)
-    }
-}
-
-impl Kind<Option<String>> for Text {
-    fn allowed() -> String {
-        "a text; \"\" for none".to_owned()
-    }
-
-    fn read(value: &DeValue<'_>) -> Option<Option<String>> {
-        let text = value.as_str()?;
-        Some((!text.is_empty()).then(|| text.to_owned()))
-    }
-
-    fn write(value: &Option<String>) -> String {
-        quoted(value.as_deref().unwrap_or_default())
     }
 }
 
@@ -322,8 +290,11 @@ mod tests {
             let time = Duration::from_millis(milliseconds);
             assert_eq!(read::<Duration, Time>(&Time::write(&time)), Some(time));
         }
-        let text = "a \"\\\n\u{7f}é".to_owned();
-        assert_eq!(read::<String, Text>(&quoted(&text)), Some(text));
+        let text = "a \"\\\n\u{7f}é";
+        assert_eq!(
+            read::<Option<PathBuf>, File>(&quoted(text)),
+            Some(Some(text.into()))
+        );
         for value in [None, Some(7)] {
             type Kind7 = OrNone<Count>;
             let written = <Kind7 as Kind<Option<u16>>>::write(&value);
