@@ -60,3 +60,29 @@ pub fn write(dir: &Path, chip: &Chip, image: &Image) -> Result<(), Box<dyn Error
     fs::write(dir.join("index.html"), include_str!("page.html"))?;
     Ok(())
 }
+
+#[cfg(all(test, feature = "docs"))]
+mod tests {
+    use declic_board::Settings;
+
+    #[test]
+    fn a_board_understands_what_the_page_says_to_type() {
+        let page = include_str!("page.html");
+        let (_, commands) = page.split_once("<pre>").expect("commands to type");
+        let (commands, _) = commands.split_once("</pre>").expect("their end");
+        let mut settings = Settings::default();
+        let mut count = 0;
+        for line in commands
+            .lines()
+            .filter_map(|line| line.strip_prefix("set "))
+        {
+            let (key, value) = line.split_once(' ').expect("a key and its value");
+            settings
+                .set(key, value)
+                .expect("a setting and a value that it takes");
+            count += 1;
+        }
+        assert!(count > 0, "the page sets nothing");
+        assert!(settings.broker().is_some() && settings.wifi_ssid().is_some());
+    }
+}
