@@ -238,6 +238,11 @@ impl<'b> Board<'b> {
         }
     }
 
+    /// Ends the board at once, as a loss of power does, and gives its memory back for another one.
+    pub fn into_memory(self) -> Memory<'b> {
+        self.client.into_memory()
+    }
+
     /// The network is there (`up`), or gone: Wi-Fi with an address, say. On a host, call it once.
     ///
     /// With a broker set, the first attempt to connect follows at once.

@@ -35,24 +35,35 @@
 //! # Ok::<(), declic_board::SettingError>(())
 //! ```
 //!
-//! What can go wrong: [`World::kill_broker`] and [`World::start_broker`] (its memory is gone),
-//! [`World::stop_broker`] in good order, [`World::cut`] for a connection that breaks,
-//! [`World::freeze`] for one that goes silent without a word, [`World::set_link`] for a board whose
-//! network is away, and [`World::click`] for a button whose contact bounces. [`World::timeline`]
-//! tells what happened.
+//! What can go wrong:
+//!
+//! | where | what |
+//! |---|---|
+//! | network | [`Network`]: latency, jitter, loss, detours and little bandwidth, as TCP shows them; changed while it runs with [`World::set_network`] |
+//! | connection | [`World::cut`] breaks it, [`World::freeze`] makes it silent without a word, [`World::freeze_uplink`] and [`World::freeze_downlink`] one way of it; [`World::thaw`] has it talk again |
+//! | Wi-Fi | [`World::set_link`] for one board, [`World::reboot_router`] for all, with other addresses afterwards |
+//! | broker | [`World::stop_broker`] in good order, [`World::kill_broker`] at once, [`World::crash_broker`] with its whole machine, the latter two also with the memory kept; [`World::pause_broker`], [`World::set_broker_pace`] for a slow one; [`World::kick`] and [`World::set_broker_kicks`] |
+//! | board | [`World::power_off`] at any time, [`World::cut_power_after`] at any byte that is written to flash; [`World::click`] for a contact that bounces |
+//!
+//! [`World::timeline`] tells what happened to people, [`World::poll_record`] to a judge. Besides
+//! boards there are listeners ([`World::add_listener`], [`World::add_witness`]), and the tutorial's
+//! own programs to compare with ([`World::add_tutorial`]).
 //!
 //! [`Board`]: declic_board::Board
 //! [`Engine`]: declic_broker::Engine
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod flash;
 mod network;
 mod queue;
 mod random;
+mod record;
 mod timeline;
 mod world;
 
 pub use declic_board::{Settings, Storage};
-pub use network::Network;
+pub use network::{FIRST_RETRANSMISSION, GIVE_UP, Network, RETRANSMISSION};
+pub use record::{Fact, Record};
 pub use timeline::Timeline;
-pub use world::{BoardIndex, Counters, World};
+pub use world::{BoardIndex, Counters, Part, World};

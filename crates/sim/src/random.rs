@@ -18,13 +18,26 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// Another source, which goes its own way.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.next())
+    }
+
     /// A number below `limit`; 0 for 0.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next().checked_rem(limit).unwrap_or(0)
     }
 
+    /// True `in_1000` times of 1,000.
+    pub(crate) fn chance(&mut self, in_1000: u16) -> bool {
+        in_1000 > 0 && self.below(1_000) < u64::from(in_1000)
+    }
+
     /// A time from zero to `limit`.
     pub(crate) fn up_to(&mut self, limit: Duration) -> Duration {
+        if limit.is_zero() {
+            return Duration::ZERO;
+        }
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX - 1);
         Duration::from_micros(self.below(micros.saturating_add(1)))
     }

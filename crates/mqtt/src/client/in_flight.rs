@@ -53,6 +53,10 @@ impl<'b> InFlightTable<'b> {
         }
     }
 
+    pub(super) const fn into_slots(self) -> &'b mut [InFlight] {
+        self.slots
+    }
+
     pub(super) const fn is_full(&self) -> bool {
         self.len == self.slots.len() || self.len == Self::MAX
     }

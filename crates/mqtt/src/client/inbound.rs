@@ -22,6 +22,12 @@ impl<'b> Inbound<'b> {
         }
     }
 
+    /// The places, all of them free.
+    pub(super) fn into_places(mut self) -> &'b mut [Option<PacketId>] {
+        self.clear();
+        self.places
+    }
+
     /// How many places there are, the free ones included.
     pub(super) const fn places(&self) -> usize {
         self.places.len()

@@ -230,6 +230,16 @@ impl<'b> Client<'b> {
         }
     }
 
+    /// Ends the client without a word, and gives its memory back for another one.
+    pub fn into_memory(self) -> Memory<'b> {
+        Memory {
+            receive: self.receiver.into_buffer(),
+            outbox: self.outbox.into_buffer(),
+            in_flight: self.in_flight.into_slots(),
+            inbound: self.inbound.into_places(),
+        }
+    }
+
     /// Where the client stands.
     pub const fn state(&self) -> State {
         match self.phase {

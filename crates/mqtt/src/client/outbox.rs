@@ -82,6 +82,10 @@ impl<'b> Outbox<'b> {
         }
     }
 
+    pub(super) const fn into_buffer(self) -> &'b mut [u8] {
+        self.buffer
+    }
+
     /// The most bytes that one packet may have.
     pub(super) const fn capacity(&self) -> usize {
         self.buffer.len().saturating_sub(GROWTH)

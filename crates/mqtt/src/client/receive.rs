@@ -53,6 +53,10 @@ impl<'b> Receiver<'b> {
         self.is_ended = false;
     }
 
+    pub(super) const fn into_buffer(self) -> &'b mut [u8] {
+        self.buffer
+    }
+
     /// The whole buffer, for the CONNECT.
     pub(super) fn buffer(&mut self) -> &mut [u8] {
         self.buffer

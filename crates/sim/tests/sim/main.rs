@@ -1,5 +1,6 @@
 //! Boards and broker together, in virtual time.
 
+mod faults;
 mod in_step;
 mod outages;
 mod press;

@@ -9,8 +9,7 @@ fn a_press_turns_the_light_on_in_every_mix_of_versions() {
     let latency = Duration::from_millis(5);
     let network = Network {
         latency,
-        jitter: Duration::ZERO,
-        segment: 0,
+        ..Network::PERFECT
     };
     for versions in MIXES {
         let mut memory = [Storage::new(), Storage::new()];

@@ -147,6 +147,26 @@ fn identifiers_of_a_session_that_the_server_lost_are_forgotten() {
 }
 
 #[test]
+fn in_the_memory_of_a_client_another_one_knows_nothing_of_the_first() {
+    for version in BOTH {
+        let mut bench = Bench::online(version);
+        bench.say(publish(QoS::ExactlyOnce, 7, "to the first"));
+        bench.publish(QoS::AtLeastOnce, "of the first");
+        let memory = bench.client.into_memory();
+        assert_eq!(memory.receive.len(), Sizes::default().receive);
+        assert_eq!(memory.outbox.len(), Sizes::default().outbox);
+        bench.client = Client::new(Config::default(), memory);
+        assert_eq!(bench.client.in_flight(), 0);
+        bench.begin(false);
+        // A session that is not the second one's: it takes the message as a new one.
+        bench.accept(true, &[]);
+        assert_eq!(bench.sent(), []);
+        let packet = publish(QoS::ExactlyOnce, 7, "to the second");
+        assert_eq!(bench.say(packet), [received(packet)]);
+    }
+}
+
+#[test]
 fn places_of_a_session_that_was_lost_unnoticed_are_used_again() {
     // The server lost its session, and the CONNACK that said so was lost too: what it says next
     // looks as if it went on with the old one.
