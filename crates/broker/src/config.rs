@@ -34,6 +34,9 @@ pub struct Config {
     pub limits: Limits,
     /// How often the topics below `$SYS/broker` are brought up to date; zero for no such topics.
     pub sys_interval: Duration,
+    /// After how much silence TCP asks whether a peer is still there, for clients that announce no
+    /// keep-alive of their own; zero for never. Only begun seconds count.
+    pub tcp_keep_alive: Duration,
     /// Keys the hash tables; random by default. Fix it only to replay something.
     pub hash_seed: u64,
 }
@@ -45,6 +48,7 @@ impl Default for Config {
             access: Access::Anonymous,
             limits: Limits::default(),
             sys_interval: Duration::ZERO,
+            tcp_keep_alive: Duration::from_secs(60),
             hash_seed: random(),
         }
     }

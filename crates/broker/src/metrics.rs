@@ -28,17 +28,17 @@ pub fn render(stats: &Stats, uptime: Duration) -> String {
          declic_broker_build_info{{version=\"{}\"}} 1",
         env!("CARGO_PKG_VERSION")
     );
-    metric(
-        &mut text,
-        "uptime_seconds",
-        Kind::Gauge,
-        "Time since the broker was started.",
-        uptime.as_secs(),
-    );
-    for (name, kind, help, value) in values(stats) {
+    for (name, kind, help, value) in all(stats, uptime) {
         metric(&mut text, name, kind, help, value);
     }
     text
+}
+
+/// All that the broker has counted, with the names of [`render`] but for their beginning.
+pub fn values(stats: &Stats, uptime: Duration) -> impl Iterator<Item = (&'static str, u64)> {
+    all(stats, uptime)
+        .into_iter()
+        .map(|(name, _, _, value)| (name, value))
 }
 
 fn metric(text: &mut String, name: &str, kind: Kind, help: &str, value: u64) {
@@ -63,7 +63,7 @@ enum Kind {
 }
 
 /// Every field of [`Stats`]: taken apart without `..`, so that none can be forgotten.
-fn values(stats: &Stats) -> Vec<(&'static str, Kind, &'static str, u64)> {
+fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str, u64)> {
     use Kind::{Counter, Gauge};
     let &Stats {
         connections,
@@ -95,6 +95,12 @@ fn values(stats: &Stats) -> Vec<(&'static str, Kind, &'static str, u64)> {
         pauses,
     } = stats;
     vec![
+        (
+            "uptime_seconds",
+            Gauge,
+            "Time since the broker was started.",
+            uptime.as_secs(),
+        ),
         (
             "connections",
             Gauge,
@@ -282,6 +288,7 @@ mod tests {
         assert!(text.contains("\ndeclic_broker_retained_messages 3\n"));
         assert!(text.contains("\ndeclic_broker_uptime_seconds 61\n"));
         assert!(text.contains("\ndeclic_broker_connections_opened_total 18446744073709551615\n"));
-        assert_eq!(names.len(), 2 + values(&stats).len());
+        let values = values(&stats, Duration::ZERO);
+        assert_eq!(names.len(), 1 + values.count());
     }
 }

@@ -153,6 +153,31 @@ fn clients_and_retained_messages_are_listed_and_ended_from_outside() {
     assert_eq!(page.expect("it runs").messages.len(), 0);
 }
 
+/// The kernel's own table says which timer a connection has: 02 is the one of keep-alive.
+#[cfg(target_os = "linux")]
+#[test]
+fn tcp_asks_after_clients_that_announce_no_keep_alive() {
+    let server = Server::start(Config::default());
+    let has_timer = |client: &Client| {
+        let port = |address: SocketAddr| format!(":{:04X}", address.port());
+        let ours = port(server.addresses[0]);
+        let theirs = port(client.stream.local_addr().expect("an address"));
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux tells");
+        let line = table.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let is_it = fields.get(1)?.ends_with(&ours) && fields.get(2)?.ends_with(&theirs);
+            is_it.then(|| fields[5].starts_with("02:"))
+        });
+        line.expect("the connection is there")
+    };
+    for keep_alive in [0, 60] {
+        let mut connect = Connect::new(ProtocolVersion::V5, "client");
+        connect.keep_alive = keep_alive;
+        let client = Client::connect(server.addresses[0], &connect);
+        assert_eq!(has_timer(&client), keep_alive == 0);
+    }
+}
+
 #[test]
 fn a_message_of_many_megabytes_goes_through() {
     let server = Server::start(Config::default());

@@ -78,6 +78,13 @@ impl Log {
         // It fails where there is one already, which then goes on.
         let _ = tracing::subscriber::set_global_default(Self { format });
     }
+
+    /// Tells more or less from now on.
+    pub fn set_level(level: LogLevel) {
+        if LEVEL.swap(level as u8, Ordering::Relaxed) != level as u8 {
+            tracing::callsite::rebuild_interest_cache();
+        }
+    }
 }
 
 fn level() -> LevelFilter {
@@ -189,7 +196,7 @@ impl Visit for Json {
 }
 
 /// `text` without what could do something to a terminal: clients choose their names.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

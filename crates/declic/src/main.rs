@@ -7,6 +7,7 @@ mod client_args;
 mod client_memory;
 mod commands;
 mod connect_options;
+mod control;
 mod error;
 mod exit_code;
 mod flash;

@@ -4,7 +4,7 @@
 
 use declic_mqtt::{Instant, ProtocolVersion, QoS, ReasonCode, TopicFilter};
 
-use super::connection::ConnId;
+use super::connection::{ConnId, State};
 use super::publish::Outgoing;
 use super::retained::Next;
 use super::{CloseReason, Engine};
@@ -103,6 +103,12 @@ impl Engine {
             clients,
             next: (at < end).then_some(at),
         }
+    }
+
+    /// The keep-alive in seconds that holds for an accepted client; 0 for none.
+    pub fn keep_alive(&self, conn: ConnId) -> Option<u16> {
+        let conn = &self.conns[self.conns.slot(conn)?];
+        (conn.state == State::Connected).then_some(conn.keep_alive)
     }
 
     /// Ends the connection of a client; one of 5.0 is told `reason`, 0x98 (administrative action)

@@ -60,6 +60,7 @@ pub struct Broker {
     handle: Handle,
     events: Option<SyncSender<Effect>>,
     sys_topics: Option<SysTopics>,
+    tcp_keep_alive: Duration,
     started: std::time::Instant,
     /// When to stop at the latest.
     stop_at: Option<Instant>,
@@ -113,6 +114,7 @@ impl Broker {
             handle: Handle::new(sender, Arc::new(waker)),
             events: None,
             sys_topics: SysTopics::new(config.sys_interval),
+            tcp_keep_alive: config.tcp_keep_alive,
             started: std::time::Instant::now(),
             stop_at: None,
         })
@@ -406,7 +408,13 @@ impl Broker {
                 version,
                 session_present,
             } => {
-                let peer = socket(&mut self.sockets, *conn).map(|socket| socket.peer);
+                let socket = socket(&mut self.sockets, *conn);
+                if let Some(socket) = &socket
+                    && self.engine.keep_alive(*conn) == Some(0)
+                {
+                    socket.ask_after(self.tcp_keep_alive);
+                }
+                let peer = socket.map(|socket| socket.peer);
                 let peer = peer.map(tracing::field::display);
                 info!(%client_id, peer, %version, session_present, "client connected");
             }

@@ -2,8 +2,11 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
 
 use mio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+use tracing::warn;
 
 use crate::ConnId;
 
@@ -118,6 +121,19 @@ impl Socket {
         Ok(true)
     }
 
+    /// Has TCP ask whether the peer is still there when it was silent for `time`; not for zero.
+    pub(super) fn ask_after(&self, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
+        let settings = TcpKeepalive::new().with_time(time);
+        #[cfg(not(target_os = "openbsd"))]
+        let settings = settings.with_interval(time.min(KEEP_ALIVE_INTERVAL));
+        if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&settings) {
+            warn!(peer = %self.peer, %error, "the connection is without TCP keep-alive");
+        }
+    }
+
     /// Closes our side. Closing the rest at once would make the kernel throw away what it has not
     /// sent, if there is something that we have not read.
     pub(super) fn linger(&mut self) -> io::Result<()> {
@@ -125,3 +141,6 @@ impl Socket {
         self.stream.shutdown(Shutdown::Write)
     }
 }
+
+/// Between two questions that were not answered.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);

@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::Settings;
-use super::value::{Addresses, Bytes, Choice, Count, File, Kind, OrNone, Switch, Time};
+use super::value::{Addresses, Bytes, Choice, Count, File, Kind, OrNone, Switch, Text, Time};
 
 /// A table of the file.
 pub struct Section {
@@ -63,6 +63,13 @@ pub const SECTIONS: &[Section] = &[
                 "Open the broker to the network, and ask every client for a password, which is \
                  made once and kept, unless `access` says something else. (--lan)"
             ),
+            key!(
+                "tcp_keep_alive",
+                Time: std::time::Duration,
+                tcp_keep_alive,
+                "After how much silence TCP asks whether a client is still there that announces no \
+                 keep-alive of its own; 0 for never."
+            ),
         ],
     },
     Section {
@@ -96,6 +103,19 @@ pub const SECTIONS: &[Section] = &[
             Time: std::time::Duration,
             sys_interval,
             "How often they are brought up to date; 0 for no such topics. (--sys-interval)"
+        )],
+    },
+    Section {
+        name: "control",
+        doc: "The local socket through which `declic broker ctl` asks the broker. Only the user who \
+              runs the broker can use it. There is none on Windows.",
+        keys: &[key!(
+            "socket",
+            Text: String,
+            control_socket,
+            "Where it is: a path, \"auto\" or \"none\". \"auto\" is `broker.sock` in the directory that \
+             systemd names, else in `declic` in $XDG_RUNTIME_DIR, else in the state directory; where \
+             another broker has that one, there is none. (--control)"
         )],
     },
     Section {

@@ -32,6 +32,9 @@ pub struct Settings {
     pub users: Option<PathBuf>,
     pub limits: Limits,
     pub sys_interval: Duration,
+    /// `auto`, `none` or a path.
+    pub control_socket: String,
+    pub tcp_keep_alive: Duration,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
 }
@@ -45,6 +48,8 @@ impl Default for Settings {
             users: None,
             limits: Limits::default(),
             sys_interval: Duration::from_secs(10),
+            control_socket: "auto".to_owned(),
+            tcp_keep_alive: Duration::from_secs(60),
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
         }

@@ -143,6 +143,23 @@ impl Kind<Duration> for Time {
     }
 }
 
+/// Any text.
+pub struct Text;
+
+impl Kind<String> for Text {
+    fn allowed() -> String {
+        "a text".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<String> {
+        value.as_str().map(str::to_owned)
+    }
+
+    fn write(value: &String) -> String {
+        quoted(value)
+    }
+}
+
 /// The name of a file; `None` is the empty one.
 pub struct File;
 

@@ -2,6 +2,8 @@
 //! sockets on loopback. Nothing here sleeps; everything waits with a limit.
 
 mod broker;
+#[cfg(unix)]
+mod control;
 mod documentation;
 mod errors;
 mod harness;

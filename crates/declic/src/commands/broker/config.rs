@@ -8,13 +8,13 @@ use crate::exit_code::ExitCode;
 use crate::printer::Printer;
 
 /// Write the default configuration of the broker, or check a file
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     what: What,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 struct What {
     /// Print a complete configuration: every key with its default and what it means

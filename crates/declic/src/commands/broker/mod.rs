@@ -1,20 +1,31 @@
 //! `declic broker`: an MQTT broker.
 
 mod config;
+mod ctl;
 
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
+#[cfg(unix)]
+use declic_broker::Handle;
 use declic_broker::{Broker, Config};
+#[cfg(unix)]
+use tracing::info;
 
 use crate::access::{Access, AccessArgs, cannot_listen};
 use crate::broker_config::{Settings, parse_bytes};
 use crate::cli::OUTPUT;
+#[cfg(unix)]
+use crate::control::{Control, Place};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::json::Object;
 use crate::log::{Log, LogFormat, LogLevel};
+#[cfg(unix)]
+use crate::printer::Color;
 use crate::printer::Printer;
 use crate::signals;
 
@@ -22,7 +33,7 @@ use crate::signals;
 ///
 /// It speaks MQTT 3.1.1 and 5.0. Each address it listens on is printed as a line `listening on
 /// mqtt://ADDR:PORT`. Ctrl-C or SIGTERM ends it in good order.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
@@ -63,6 +74,10 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS")]
     sys_interval: Option<u32>,
 
+    /// Where `declic broker ctl` finds the broker: a path, auto or none
+    #[arg(long, value_name = "PATH")]
+    control: Option<String>,
+
     /// Tell on standard error who connects and leaves; twice for more
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = OUTPUT)]
     verbose: u8,
@@ -80,15 +95,17 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     Config(config::Args),
+    Ctl(ctl::Args),
 }
 
 /// Runs the broker until the process is told to stop.
 pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     match &args.command {
         Some(Command::Config(args)) => config::run(args, printer),
+        Some(Command::Ctl(args)) => ctl::run(args, printer),
         None => serve(args, &printer.with_json(args.json)),
     }
 }
@@ -102,9 +119,12 @@ fn serve(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         access: access.access.clone(),
         limits: settings.limits.clone(),
         sys_interval: settings.sys_interval,
+        tcp_keep_alive: settings.tcp_keep_alive,
         ..Config::default()
     })
     .map_err(|error| cannot_listen(&error))?;
+    #[cfg(unix)]
+    let _control = args.control(&settings, broker.handle())?;
     let handle = broker.handle();
     signals::on_stop(move || handle.shutdown())?;
     announce(&broker, &access, printer)?;
@@ -158,7 +178,36 @@ impl Args {
         let verbose = (self.verbose > 0).then(|| LogLevel::from_verbose(self.verbose));
         replace(&mut settings.log_level, self.log_level.or(verbose));
         replace(&mut settings.log_format, self.log_format);
+        replace(&mut settings.control_socket, self.control.clone());
         Ok(settings)
+    }
+
+    /// Answers on the control socket.
+    #[cfg(unix)]
+    fn control(&self, settings: &Settings, handle: Handle) -> Result<Option<Control>, Error> {
+        let args = self.clone();
+        let reload = move || args.reload();
+        Control::start(
+            &Place::of(&settings.control_socket),
+            handle,
+            Arc::new(reload),
+        )
+        .map_err(|error| {
+            let what = format!("can't be asked on {}", settings.control_socket);
+            Error::new(ExitCode::CannotListen, what)
+                .because(error)
+                .remedy("Choose another path with --control, or none.")
+        })
+    }
+
+    /// Reads the configuration again and takes over what can change while the broker runs.
+    #[cfg(unix)]
+    fn reload(&self) -> Result<(), String> {
+        let settings = self.settings(&Printer::new(Color::Never, false));
+        let settings = settings.map_err(|error| error.to_string())?;
+        Log::set_level(settings.log_level);
+        info!(level = ?settings.log_level, "configuration read again");
+        Ok(())
     }
 }
 
