@@ -13,6 +13,7 @@
 //! | [`Settings`] and [`Key`] | everything that can be set, with the tutorial's defaults |
 //! | [`flash`] | how settings are stored: the format, and a store that a loss of power can't harm |
 //! | [`console`] | what can be typed, and what is answered |
+//! | [`improv`] | Improv Wi-Fi: how a browser or a program brings a board into its network |
 //! | [`FactoryReset`] | the gesture that forgets all settings |
 //! | [`BoardId`] | who the board is, and the topics and the client identifier that follow from it |
 //! | [`Backoff`] | how long to wait before the next attempt |
@@ -46,6 +47,7 @@ pub mod console;
 mod effect;
 mod factory_reset;
 mod id;
+pub mod improv;
 mod led;
 mod link;
 mod machine;
