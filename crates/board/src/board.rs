@@ -2,6 +2,7 @@
 
 mod console;
 mod getters;
+mod improv;
 mod incoming;
 mod memory;
 mod outgoing;
@@ -26,6 +27,7 @@ use crate::settings::{LinkTopic, Topics};
 use crate::{
     BoardId, Button, Cause, Change, Connection, Effect, Measured, Notice, Settings, Start,
 };
+use improv::Improv;
 use upkeep::Upkeep;
 
 /// A board: everything between its button, its light and its network.
@@ -151,6 +153,9 @@ pub struct Board<'b> {
     missed_notices: u32,
     console: Console,
     upkeep: Upkeep,
+    improv: Improv,
+    /// Whether the network is there.
+    network: bool,
     factory_reset: FactoryReset,
     start: Option<Start>,
     measured: Measured,
@@ -229,6 +234,8 @@ impl<'b> Board<'b> {
             missed_notices: 0,
             console: Console::new(settings.log_level()),
             upkeep: Upkeep::new(&settings),
+            improv: Improv::new(),
+            network: false,
             factory_reset: FactoryReset::new(settings.factory_reset_button(), settings.debounce()),
             start: None,
             measured: Measured::default(),
@@ -249,7 +256,9 @@ impl<'b> Board<'b> {
     pub fn handle_link(&mut self, up: bool, now: Instant) {
         self.at(now);
         self.started.get_or_insert(self.now);
+        self.network = up;
         if up {
+            self.improv_joined();
             if self.settings.broker().is_some() {
                 self.link.up(self.now);
             }
@@ -434,6 +443,7 @@ impl<'b> Board<'b> {
             self.own.poll_timeout(),
             self.factory_reset.poll_timeout(self.now),
             self.upkeep.poll_timeout(),
+            self.improv.poll_timeout(),
         ]
         .into_iter()
         .flatten()

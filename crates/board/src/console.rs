@@ -49,6 +49,9 @@
 //! `key=value` line goes to the end of the line, as it is. Passwords are never printed: `get` says
 //! `(set)` or `(not set)`. An empty line has no answer.
 //!
+//! **Frames** of [Improv Wi-Fi](crate::improv) may come between the bytes of the input; they are no
+//! part of its lines. Their answers are frames between lines of the output, and come only then.
+//!
 //! New commands, keys of `status` and settings may come without a new version; so a program leaves
 //! out what it does not know.
 
@@ -231,6 +234,8 @@ pub(crate) enum Job {
     Save,
     FactoryReset,
     Scan,
+    /// The same for Improv Wi-Fi.
+    Networks,
 }
 
 /// Why a job was not done.

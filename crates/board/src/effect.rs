@@ -44,6 +44,13 @@ pub enum Effect {
     /// [`Board::handle_scanned`](crate::Board::handle_scanned) at the end. Where there is no
     /// Wi-Fi, that at once.
     Scan,
+    /// Leave the Wi-Fi network, and join the one whose name and password stand in
+    /// [`Board::edited`](crate::Board::edited). Call
+    /// [`Board::handle_link`](crate::Board::handle_link) with false at once, and with true when the
+    /// board is in that network and has an address there, not before.
+    ///
+    /// Asked for only where [`Start::has_wifi`](crate::Start::has_wifi).
+    JoinWifi,
     /// Nothing to do: something for the display or the log.
     Notice(Notice),
 }

@@ -410,7 +410,7 @@ impl<const N: usize> Parser<N> {
                     return Taken::Frame;
                 }
                 // A header may have begun in what was taken for the frame's end.
-                self.place = Place::Text;
+                self.place = Place::Newline;
                 return Taken::Broken;
             }
         }

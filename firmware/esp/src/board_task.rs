@@ -15,6 +15,8 @@ use crate::{button, console, net, restart};
 pub struct Chip {
     led: Led,
     measured: Measured,
+    /// Another network is being joined: an address that is there now is not one of it.
+    joining: bool,
     /// A report that the board had no room for yet.
     held: Option<Report>,
 }
@@ -30,6 +32,7 @@ impl Chip {
         Self {
             led,
             measured: Measured::default(),
+            joining: false,
             held: None,
         }
     }
@@ -59,6 +62,7 @@ impl Chip {
                     return Some(report);
                 }
             }
+            Report::Joined => self.joining = false,
             Report::Scanned(result) => board.handle_scanned(*result, clock::now()),
         }
         None
@@ -87,6 +91,10 @@ impl Machine for Chip {
         self.measured
     }
 
+    fn is_joining(&self) -> bool {
+        self.joining
+    }
+
     fn typed(&mut self, space: &mut [u8]) -> usize {
         console::typed(space)
     }
@@ -99,10 +107,15 @@ impl Machine for Chip {
         console::is_drained()
     }
 
-    fn carry_out(&mut self, _board: &mut Board<'static>, effect: Effect) {
+    fn carry_out(&mut self, board: &mut Board<'static>, effect: Effect) {
         match effect {
             Effect::SetLed(on) => self.led.set(on),
             Effect::Scan => net::scan(),
+            Effect::JoinWifi => {
+                // The address goes with the board's next turn.
+                self.joining = true;
+                net::join(net::station(board.edited()));
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Wi-Fi: stays in the network for as long as the chip runs.
 
 use declic_board::{Backoff, LogLevel, ScanError, Settings};
+use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
@@ -29,8 +30,17 @@ pub fn scan() {
     SCAN.signal(());
 }
 
+/// The station's settings for the driver; `None` to join no network.
+pub type Station = Option<esp_radio::wifi::Config>;
+
+/// Has the Wi-Fi task leave its network and join the one of `station`, or none. It reports when it
+/// has joined.
+pub fn join(station: Station) {
+    JOIN.signal(station);
+}
+
 /// The station's settings for the driver; `None` while no network is set.
-pub fn station(settings: &Settings) -> Option<esp_radio::wifi::Config> {
+pub fn station(settings: &Settings) -> Station {
     let authentication = match settings.wifi_password() {
         None => AuthenticationMethodConfig::Open,
         // The least that is accepted. The driver joins networks with WPA2 and WPA3 by WPA2; it can
@@ -48,42 +58,60 @@ pub fn station(settings: &Settings) -> Option<esp_radio::wifi::Config> {
 pub async fn supervise_wifi(
     mut controller: WifiController<'static>,
     stack: Stack<'static>,
-    has_network: bool,
+    mut has_network: bool,
     mut backoff: Backoff,
 ) -> ! {
+    let mut is_another = false;
     loop {
         watchdog::alive(Part::WiFi);
-        if !has_network {
-            wait_or_scan(&mut controller, Duration::from_secs(20)).await;
-            continue;
-        }
-        match with_timeout(JOIN_LIMIT, controller.connect_async()).await {
-            Ok(Ok(network)) => {
-                let (name, channel) = (network.ssid.as_str(), network.channel);
-                let text = format_args!("Wi-Fi: joined {name}, channel {channel}");
-                report::log(LogLevel::Info, text).await;
-                let joined = Instant::now();
-                stay(&mut controller, stack).await;
-                report::send(Report::Signal(None)).await;
-                if joined.elapsed() > Duration::from_secs(60) {
-                    backoff.reset();
+        let mut wait = Duration::from_secs(20);
+        let mut another = None;
+        if has_network {
+            let connect = with_timeout(JOIN_LIMIT, controller.connect_async());
+            match select(connect, JOIN.wait()).await {
+                Either::First(Ok(Ok(network))) => {
+                    let (name, channel) = (network.ssid.as_str(), network.channel);
+                    let text = format_args!("Wi-Fi: joined {name}, channel {channel}");
+                    report::log(LogLevel::Info, text).await;
+                    if core::mem::take(&mut is_another) {
+                        report::send(Report::Joined).await;
+                    }
+                    let joined = Instant::now();
+                    another = stay(&mut controller, stack).await;
+                    report::send(Report::Signal(None)).await;
+                    if joined.elapsed() > Duration::from_secs(60) {
+                        backoff.reset();
+                    }
                 }
+                Either::First(Ok(Err(ConnectionError::Failed(info)))) => {
+                    warn(explain(info.reason)).await;
+                }
+                Either::First(Ok(Err(_))) => warn("the radio reports a failure").await,
+                Either::First(Err(_)) => {
+                    warn("the network does not answer").await;
+                    leave(&mut controller).await;
+                }
+                Either::Second(station) => another = Some(station),
             }
-            Ok(Err(ConnectionError::Failed(info))) => warn(explain(info.reason)).await,
-            Ok(Err(_)) => warn("the radio reports a failure").await,
-            Err(_) => {
-                warn("the network does not answer").await;
-                leave(&mut controller).await;
-            }
+            watchdog::alive(Part::WiFi);
+            let next = Duration::from_millis(backoff.next_wait().as_millis() as u64);
+            wait = wait.min(next);
         }
-        watchdog::alive(Part::WiFi);
-        let wait = backoff.next_wait().as_millis() as u64;
-        wait_or_scan(&mut controller, Duration::from_millis(wait.min(20_000))).await;
+        if another.is_none() {
+            another = wait_or_scan(&mut controller, wait).await;
+        }
+        if let Some(station) = another {
+            leave(&mut controller).await;
+            has_network = station.is_some_and(|station| controller.set_config(&station).is_ok());
+            is_another = has_network;
+            backoff.reset();
+        }
     }
 }
 
-/// Stays until the network is lost, or until it gives no address.
-async fn stay(controller: &mut WifiController<'static>, stack: Stack<'static>) {
+/// Stays until the network is lost, or until it gives no address. Returns what to join instead,
+/// where that ends it.
+async fn stay(controller: &mut WifiController<'static>, stack: Stack<'static>) -> Option<Station> {
     let mut address_seen = Instant::now();
     let mut signal_asked = None;
     loop {
@@ -98,7 +126,10 @@ async fn stay(controller: &mut WifiController<'static>, stack: Stack<'static>) {
         } else if address_seen.elapsed() > ADDRESS_LIMIT {
             warn("the network gives no address; joining again").await;
             leave(controller).await;
-            return;
+            return None;
+        }
+        if let Some(station) = JOIN.try_take() {
+            return Some(station);
         }
         if SCAN.try_take().is_some() {
             list_networks(controller).await;
@@ -111,13 +142,13 @@ async fn stay(controller: &mut WifiController<'static>, stack: Stack<'static>) {
             Ok(Ok(info)) => {
                 warn("lost the network").await;
                 warn(explain(info.reason)).await;
-                return;
+                return None;
             }
-            Ok(Err(_)) => return,
+            Ok(Err(_)) => return None,
             // The event may have been missed.
             Err(_) if !controller.is_connected() => {
                 warn("lost the network").await;
-                return;
+                return None;
             }
             Err(_) => {}
         }
@@ -128,10 +159,17 @@ async fn leave(controller: &mut WifiController<'static>) {
     let _ = with_timeout(Duration::from_secs(5), controller.disconnect_async()).await;
 }
 
-async fn wait_or_scan(controller: &mut WifiController<'static>, time: Duration) {
-    if with_timeout(time, SCAN.wait()).await.is_ok() {
-        list_networks(controller).await;
+/// Waits, and lists the networks where that is asked for. Returns what to join, if that ends it.
+async fn wait_or_scan(
+    controller: &mut WifiController<'static>,
+    time: Duration,
+) -> Option<Station> {
+    match with_timeout(time, select(SCAN.wait(), JOIN.wait())).await {
+        Ok(Either::First(())) => list_networks(controller).await,
+        Ok(Either::Second(station)) => return Some(station),
+        Err(_) => {}
     }
+    None
 }
 
 async fn list_networks(controller: &mut WifiController<'static>) {
@@ -195,3 +233,4 @@ fn explain(reason: DisconnectReason) -> &'static str {
 }
 
 static SCAN: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+static JOIN: Signal<CriticalSectionRawMutex, Station> = Signal::new();

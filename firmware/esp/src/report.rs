@@ -14,6 +14,8 @@ pub enum Report {
     Log(LogLevel, String<120>),
     /// How strongly the network is received, in dBm; `None` without one.
     Signal(Option<i8>),
+    /// The network that [`net::join`](crate::net::join) was given is joined.
+    Joined,
     /// A network was heard.
     Network {
         ssid: String<32>,

@@ -30,6 +30,11 @@ pub trait Machine {
     /// What was measured last, at that address.
     fn measure(&mut self, address: Option<Ipv4Address>) -> Measured;
 
+    /// Whether another network is being joined, so that an address that is there is an old one.
+    fn is_joining(&self) -> bool {
+        false
+    }
+
     /// Takes what was typed on the console; returns how many bytes.
     fn typed(&mut self, space: &mut [u8]) -> usize;
 
@@ -216,7 +221,7 @@ impl<M: Machine> Owner<M> {
             self.obey();
         }
         self.machine.feed(&mut self.board);
-        let address = net::address(self.stack);
+        let address = net::address(self.stack).filter(|_| !self.machine.is_joining());
         if address != self.wishes.address {
             self.wishes.address = address;
             // Another address ends every connection that there was.

@@ -1,5 +1,6 @@
 //! What is particular about the board in QEMU: its pins are lines on the console.
 
+use declic_board::improv::{Parser, Taken};
 use declic_board::{Board, Effect, LogLevel, Measured, Notice, ScanError};
 use declic_glue::{Buffers, Ending, Machine, Owner, clock};
 use embassy_net::Ipv4Address;
@@ -13,6 +14,8 @@ use crate::restart;
 pub struct Virt {
     /// Whether Ctrl-D was typed.
     leaving: Leaving,
+    /// Tells what is typed from frames of Improv Wi-Fi, which may hold any byte.
+    frames: Parser<0>,
     /// Whether the first publish was logged.
     published: bool,
 }
@@ -51,8 +54,10 @@ impl Machine for Virt {
 
     fn typed(&mut self, space: &mut [u8]) -> usize {
         let len = uart::read(space);
-        if space[..len].contains(&CTRL_D) {
-            self.leaving = Leaving::Asked;
+        for byte in &space[..len] {
+            if self.frames.take(*byte) == Taken::Text && *byte == CTRL_D {
+                self.leaving = Leaving::Asked;
+            }
         }
         len
     }

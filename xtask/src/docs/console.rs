@@ -167,6 +167,9 @@ This is version 1 of the interface. Send Ctrl-U (0x15) before a command, so that
 matter, and quote every value of `set`. `scan` answers with lines
 `network rssi=DBM channel=N security=WORD ssid=NAME`. The last value of a line goes to its end. New commands,
 keys and settings may come without a new version: leave out what you don't know.
+
+[Improv Wi-Fi](https://www.improv-wifi.com/serial) is spoken on the same wire: its frames may come between the bytes of what is
+typed, and only then are there frames between the lines that the board writes. `declic config wifi` and browsers use it.
 ";
 
 const FRENCH: &str = "\
@@ -206,4 +209,8 @@ C'est la version 1 de l'interface. Envoyez Ctrl-U (0x15) avant une commande : ce
 plus. Mettez toute valeur de `set` entre guillemets. `scan` répond par des lignes
 `network rssi=DBM channel=N security=WORD ssid=NAME`. La dernière valeur d'une ligne va jusqu'à sa fin. De nouvelles
 commandes, clés et réglages peuvent venir sans nouvelle version : ignorez ce que vous ne connaissez pas.
+
+[Improv Wi-Fi](https://www.improv-wifi.com/serial) passe sur le même fil : ses trames peuvent venir entre les octets tapés, et
+c'est alors seulement que des trames viennent entre les lignes que la carte écrit. `declic config wifi` et les navigateurs
+s'en servent.
 ";

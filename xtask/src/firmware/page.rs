@@ -14,7 +14,7 @@ struct Manifest {
     name: String,
     version: String,
     new_install_prompt_erase: bool,
-    /// Seconds to wait for Improv Wi-Fi, which the firmware does not speak yet.
+    /// Seconds to wait for Improv Wi-Fi, which answers as soon as the board has started.
     new_install_improv_wait_time: u32,
     builds: Vec<Build>,
 }
@@ -50,10 +50,11 @@ pub fn write(dir: &Path, chip: &Chip, image: &Image) -> Result<(), Box<dyn Error
     });
     builds.sort_by(|one, other| one.chip_family.cmp(&other.chip_family));
     let manifest = Manifest {
+        // The name by which a board goes in Improv Wi-Fi, so that an update is known for one.
         name: "Déclic".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         new_install_prompt_erase: true,
-        new_install_improv_wait_time: 0,
+        new_install_improv_wait_time: 10,
         builds,
     };
     fs::write(path, serde_json::to_string_pretty(&manifest)? + "\n")?;

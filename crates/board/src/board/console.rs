@@ -21,6 +21,9 @@ impl Board<'_> {
     /// `len` bytes were put at the front of [`Self::console_space`].
     pub fn typed(&mut self, len: usize, now: Instant) {
         self.at(now);
+        if len > 0 {
+            self.listen();
+        }
         self.console.input.filled(len);
         self.pump();
     }
@@ -46,17 +49,21 @@ impl Board<'_> {
     /// A network was found, as [`Effect::Scan`](crate::Effect::Scan) asked for. Returns false when
     /// the console has no room for it now.
     pub fn handle_network(&mut self, network: &FoundNetwork<'_>) -> bool {
-        let output = &mut self.console.output;
-        if self.console.busy != Busy::Waiting(Job::Scan) {
+        let Busy::Waiting(job @ (Job::Scan | Job::Networks)) = self.console.busy else {
             return true;
-        }
+        };
+        let output = &mut self.console.output;
         if !output.has_room() {
             return false;
         }
-        output.line(format_args!(
-            "network rssi={} channel={} security={} ssid={}",
-            network.rssi, network.channel, network.security, network.ssid
-        ));
+        if job == Job::Networks {
+            self.print_network(network);
+        } else {
+            output.line(format_args!(
+                "network rssi={} channel={} security={} ssid={}",
+                network.rssi, network.channel, network.security, network.ssid
+            ));
+        }
         true
     }
 
@@ -66,6 +73,7 @@ impl Board<'_> {
         self.upkeep.job_deadline = None;
         let result = result.map(|()| 0).map_err(Failure::Scan);
         self.console.finish(Job::Scan, result);
+        self.console.finish(Job::Networks, result);
         self.pump();
     }
 
@@ -96,6 +104,9 @@ impl Board<'_> {
 
     /// Prints a line or takes a byte. Returns false when there is nothing to do.
     fn step(&mut self) -> bool {
+        if self.print_answer() {
+            return true;
+        }
         let next = match self.console.busy {
             Busy::Idle => return self.read(),
             Busy::Waiting(_) => return false,
@@ -125,6 +136,11 @@ impl Board<'_> {
         let Some(byte) = self.console.input.next() else {
             return false;
         };
+        self.take_byte(byte);
+        true
+    }
+
+    pub(super) fn type_byte(&mut self, byte: u8) {
         // The line leaves the reader for the time in which it is carried out.
         let mut line = core::mem::take(&mut self.console.line);
         match line.take(byte) {
@@ -140,7 +156,6 @@ impl Board<'_> {
             },
         }
         self.console.line = line;
-        true
     }
 
     fn execute(&mut self, command: Command<'_>) {
@@ -191,13 +206,14 @@ impl Board<'_> {
         }
     }
 
-    fn begin_job(&mut self, job: Job) {
+    pub(super) fn begin_job(&mut self, job: Job) {
         self.console.busy = Busy::Waiting(job);
         self.upkeep.job_deadline = Some(self.now + JOB_TIME);
     }
 
     fn answer_job(&mut self, job: Job, result: Result<u32, Failure>) {
         match (job, result) {
+            (Job::Networks, result) => self.end_networks(result.is_ok()),
             (_, Err(failure)) => self.error(failure),
             (Job::Save, Ok(count)) => {
                 self.say(format_args!("ok: saved {count}; restart to use it"));

@@ -4,5 +4,6 @@ mod anything;
 mod bench;
 mod connecting;
 mod console;
+mod improv;
 mod pressing;
 mod upkeep;

@@ -19,7 +19,7 @@ pub(super) struct Upkeep {
     pub(super) edited: Settings,
     /// What was typed and not stored yet.
     pub(super) unsaved: KeySet,
-    to_store: KeySet,
+    pub(super) to_store: KeySet,
     stored: u32,
     erase: bool,
     pub(super) scan: bool,
@@ -154,11 +154,13 @@ impl Board<'_> {
                 if upkeep.to_store.is_empty() {
                     let stored = upkeep.stored;
                     self.finish_job(Job::Save, Ok(stored));
+                    self.improv_stored(Ok(()));
                 }
             }
             (Pending::Store(_), Err(error)) => {
                 upkeep.to_store = KeySet::EMPTY;
                 self.finish_job(Job::Save, Err(Failure::Store(error)));
+                self.improv_stored(Err(error));
             }
             (Pending::Erase, Ok(())) => {
                 self.put_log(LogLevel::Warn, format_args!("all settings are forgotten"));
@@ -243,10 +245,13 @@ impl Board<'_> {
         if core::mem::take(&mut upkeep.scan) {
             return Some(Effect::Scan);
         }
-        if let Restart::By(at) = upkeep.restart {
+        if self.poll_join() {
+            return Some(Effect::JoinWifi);
+        }
+        if let Restart::By(at) = self.upkeep.restart {
             let stopped = self.link.connection() == Connection::Stopped;
             if at <= self.now || stopped {
-                upkeep.restart = Restart::Told;
+                self.upkeep.restart = Restart::Told;
                 return Some(Effect::Restart);
             }
         }
@@ -268,6 +273,7 @@ impl Board<'_> {
         {
             self.console.finish(job, Err(Failure::NoAnswer));
         }
+        self.handle_improv_timeout();
         if self.upkeep.hint_at.is_some_and(|at| at <= self.now) {
             self.hint();
         }
@@ -311,7 +317,7 @@ impl Board<'_> {
         self.console.finish(job, result);
     }
 
-    fn put_info(&mut self, text: fmt::Arguments<'_>) {
+    pub(super) fn put_info(&mut self, text: fmt::Arguments<'_>) {
         self.put_log(LogLevel::Info, text);
     }
 }

@@ -52,6 +52,15 @@ impl Output {
         self.end_line(start);
     }
 
+    /// Adds a frame between the lines; to be called with [`Self::has_room`].
+    pub(crate) fn frame(&mut self, bytes: &[u8]) {
+        let start = self.begin();
+        if let Some(space) = self.bytes.get_mut(start..start + bytes.len()) {
+            space.copy_from_slice(bytes);
+            self.end += bytes.len();
+        }
+    }
+
     /// Adds a log line, or leaves it out where there is no room.
     pub(crate) fn log(&mut self, at: Instant, level: LogLevel, text: fmt::Arguments<'_>) {
         // An answer shall not have to wait for ever because of log lines.

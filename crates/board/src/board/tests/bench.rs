@@ -13,6 +13,7 @@ use declic_mqtt::packet::{
 };
 use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicName};
 
+use crate::improv::{self, Parser, Taken};
 use crate::{Board, BoardId, Effect, Notice, Settings, Storage};
 
 pub const LINK: &str = "esp32/data";
@@ -31,6 +32,8 @@ pub struct Bench {
     pub sent: Vec<String>,
     /// Every line that the console has printed.
     pub printed: Vec<String>,
+    /// Every frame of Improv Wi-Fi that came between the lines.
+    pub frames: Vec<String>,
     /// Whether the owner prints what the console has.
     pub prints: bool,
     /// Whether the transport is open, as the effects say.
@@ -72,6 +75,7 @@ impl Bench {
             notices: Vec::new(),
             sent: Vec::new(),
             printed: Vec::new(),
+            frames: Vec::new(),
             prints: true,
             open: false,
             answers: Answers {
@@ -101,6 +105,7 @@ impl Bench {
     pub fn forget(&mut self) {
         self.sent.clear();
         self.printed.clear();
+        self.frames.clear();
         self.notices.clear();
         self.effects.clear();
     }
@@ -286,10 +291,26 @@ impl Bench {
     fn print(&mut self) {
         while self.prints && !self.board.console_output().is_empty() {
             let output = self.board.console_output().to_vec();
-            let text = String::from_utf8(output).expect("the console prints UTF-8");
-            let lines = text.strip_suffix("\r\n").expect("whole lines are printed");
-            self.printed.extend(lines.split("\r\n").map(String::from));
-            self.board.console_written(text.len());
+            let mut parser = Parser::<255>::new();
+            let mut text = Vec::new();
+            for byte in &output {
+                match parser.take(*byte) {
+                    Taken::Part => {}
+                    Taken::Text => text.extend_from_slice(parser.text()),
+                    Taken::Broken => panic!("a broken frame is printed"),
+                    Taken::Frame => {
+                        assert!(text.is_empty() || text.ends_with(b"\r\n"), "within a line");
+                        self.frames.push(frame_line(&parser));
+                    }
+                }
+            }
+            assert!(!parser.is_within(), "whole frames are printed");
+            if !text.is_empty() {
+                let text = String::from_utf8(text).expect("the console prints UTF-8");
+                let lines = text.strip_suffix("\r\n").expect("whole lines are printed");
+                self.printed.extend(lines.split("\r\n").map(String::from));
+            }
+            self.board.console_written(output.len());
         }
     }
 
@@ -351,6 +372,17 @@ impl Bench {
             self.board.received(len, self.now);
         }
         self.drain();
+    }
+}
+
+/// A frame in one line.
+fn frame_line(parser: &Parser<255>) -> String {
+    match parser.packet() {
+        Ok(improv::Packet::Result { command, strings }) => {
+            format!("Result {command} {:?}", strings.collect::<Vec<_>>())
+        }
+        Ok(packet) => format!("{packet:?}"),
+        Err(error) => panic!("a frame that nobody understands: {error}"),
     }
 }
 
