@@ -160,10 +160,7 @@ async fn leave(controller: &mut WifiController<'static>) {
 }
 
 /// Waits, and lists the networks where that is asked for. Returns what to join, if that ends it.
-async fn wait_or_scan(
-    controller: &mut WifiController<'static>,
-    time: Duration,
-) -> Option<Station> {
+async fn wait_or_scan(controller: &mut WifiController<'static>, time: Duration) -> Option<Station> {
     match with_timeout(time, select(SCAN.wait(), JOIN.wait())).await {
         Ok(Either::First(())) => list_networks(controller).await,
         Ok(Either::Second(station)) => return Some(station),
