@@ -1,5 +1,7 @@
 //! `declic config`: a board's settings, over its console.
 
+mod wifi;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,11 @@ enum Command {
         #[arg(allow_hyphen_values = true)]
         value: Option<String>,
     },
+    /// Bring the board into a Wi-Fi network
+    ///
+    /// The board tries the network first and keeps it once it is in it; if not, it goes back to the
+    /// one that it had.
+    Wifi(wifi::Args),
     /// Write all settings but passwords into a file
     Export {
         /// The file; standard output without one
@@ -73,6 +80,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
             // A setting that is not known here may be one that the board knows.
             store(&mut args.console()?, &[(key.clone(), value)], printer)
         }
+        Command::Wifi(wifi) => wifi::run(wifi, ports::choose(args.port.as_deref())?, printer),
         Command::Export { file } => {
             let text = exported(&mut args.console()?)?;
             match file {

@@ -89,7 +89,7 @@ impl Console {
             let line = match self.reports.recv_timeout(left) {
                 Ok(Report::Line(line)) => line,
                 Ok(Report::Lost(cause)) => return Err(self.lost(&cause)),
-                Ok(Report::Back(_)) => continue,
+                Ok(Report::Back(_) | Report::Improv(_)) => continue,
                 Err(_) => return Ok(None),
             };
             if log_text(&line).is_some() {

@@ -1,4 +1,5 @@
-//! The line to a board: lines in, lines out, and a board that may be unplugged and plugged in.
+//! The line to a board: lines and frames in and out, and a board that may be unplugged and plugged
+//! in.
 
 use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use declic_board::improv::{Frame, Parser, Taken};
 use serialport::SerialPort;
 
+use super::improv::Said;
 use super::ports::{FoundPort, open_error};
 use crate::error::Error;
 
@@ -23,6 +26,8 @@ pub type NativePort = serialport::COMPort;
 pub enum Report {
     /// The board wrote a line. Its end is taken off.
     Line(String),
+    /// The board said something in a frame of Improv Wi-Fi.
+    Improv(Said),
     /// The board is gone, for the reason given. It is waited for.
     Lost(String),
     /// The board is back, at the port with that name.
@@ -103,10 +108,22 @@ impl SerialLine {
     /// # Errors
     /// The board is gone, or does not take it.
     pub fn send(&self, line: &str) -> io::Result<()> {
+        self.send_bytes(format!("{line}\r\n").as_bytes())
+    }
+
+    /// Sends a frame of Improv Wi-Fi.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_frame(&self, frame: &Frame) -> io::Result<()> {
+        self.send_bytes(frame.as_bytes())
+    }
+
+    fn send_bytes(&self, bytes: &[u8]) -> io::Result<()> {
         let mut writer = lock(&self.writer);
         let port = writer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         // In one piece: a board that prints meanwhile does not come between.
-        port.write_all(format!("{line}\r\n").as_bytes())?;
+        port.write_all(bytes)?;
         port.flush()
     }
 }
@@ -164,8 +181,8 @@ impl<F: FnMut(Report) -> bool> Reader<F> {
             match opened.read(&mut buffer) {
                 Ok(0) => return Some(io::ErrorKind::UnexpectedEof.into()),
                 Ok(len) => {
-                    for line in self.lines.push(&buffer[..len]) {
-                        if !(self.report)(Report::Line(line)) {
+                    for report in self.lines.push(&buffer[..len]) {
+                        if !(self.report)(report) {
                             return None;
                         }
                     }
@@ -204,26 +221,39 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts lines together.
+/// Puts lines and frames together.
 #[derive(Default)]
 struct Lines {
+    parser: Parser<255>,
     rest: Vec<u8>,
 }
 
 impl Lines {
-    /// Adds bytes, and returns the lines that are whole.
-    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// Adds bytes, and returns the lines and frames that are whole.
+    fn push(&mut self, bytes: &[u8]) -> Vec<Report> {
+        let mut reports = Vec::new();
         for byte in bytes {
-            if *byte == b'\n' || self.rest.len() == LONGEST_LINE {
-                lines.push(text(&self.rest));
-                self.rest.clear();
-            }
-            if *byte != b'\n' {
-                self.rest.push(*byte);
+            match self.parser.take(*byte) {
+                // One that is not as it was sent is as good as none.
+                Taken::Part | Taken::Broken => {}
+                Taken::Frame => {
+                    let said = self.parser.packet().ok().and_then(Said::from_packet);
+                    reports.extend(said.map(Report::Improv));
+                }
+                Taken::Text => {
+                    for byte in self.parser.text() {
+                        if *byte == b'\n' || self.rest.len() == LONGEST_LINE {
+                            reports.push(Report::Line(text(&self.rest)));
+                            self.rest.clear();
+                        }
+                        if *byte != b'\n' {
+                            self.rest.push(*byte);
+                        }
+                    }
+                }
             }
         }
-        lines
+        reports
     }
 
     /// What has come of a line whose end does not come any more.
@@ -259,12 +289,23 @@ const LONGEST_LINE: usize = 4096;
 mod tests {
     use super::*;
 
+    /// The lines among them.
+    fn push(lines: &mut Lines, bytes: &[u8]) -> Vec<String> {
+        let reports = lines.push(bytes).into_iter();
+        reports
+            .filter_map(|report| match report {
+                Report::Line(line) => Some(line),
+                _ => None,
+            })
+            .collect()
+    }
+
     #[test]
     fn lines_are_put_together_and_can_do_nothing_to_a_terminal() {
         let mut lines = Lines::default();
-        assert!(lines.push(b"conn").is_empty());
+        assert!(push(&mut lines, b"conn").is_empty());
         assert_eq!(
-            lines.push(b"ected\r\n\n\x1b[2J\xff\r\nre"),
+            push(&mut lines, b"ected\r\n\n\x1b[2J\xff\r\nre"),
             ["connected", "", "\\u{1b}[2J\u{fffd}"]
         );
         assert_eq!(lines.end().as_deref(), Some("re"));
@@ -274,8 +315,24 @@ mod tests {
     #[test]
     fn noise_without_an_end_is_cut() {
         let mut lines = Lines::default();
-        let found = lines.push(&[b'x'; 2 * LONGEST_LINE + 1]);
+        let found = push(&mut lines, &[b'x'; 2 * LONGEST_LINE + 1]);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].len(), LONGEST_LINE);
+    }
+
+    #[test]
+    fn frames_stand_beside_lines() {
+        let mut lines = Lines::default();
+        let mut bytes = b"one\r\n".to_vec();
+        bytes.extend_from_slice(Frame::state(declic_board::improv::State::Provisioned).as_bytes());
+        bytes.extend_from_slice(b"two\r\n");
+        assert_eq!(
+            lines.push(&bytes),
+            [
+                Report::Line("one".to_owned()),
+                Report::Improv(Said::State(declic_board::improv::State::Provisioned)),
+                Report::Line("two".to_owned()),
+            ]
+        );
     }
 }

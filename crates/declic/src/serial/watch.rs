@@ -118,6 +118,8 @@ fn run(
                     return Ok(ExitCode::Success);
                 }
             }
+            // An answer to somebody else.
+            Some(Event::Board(Report::Improv(_))) => {}
             Some(Event::Board(Report::Lost(cause))) => {
                 printer.note(format_args!("the board is gone ({cause}); waiting for it"));
             }

@@ -1,6 +1,7 @@
 //! A board on a serial port: the firmware's own engine and settings store behind a pseudo-terminal.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::symlink;
@@ -13,7 +14,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as SystemInstant};
 
 use declic_board::flash::{MemoryFlash, SettingsStore, read_image};
-use declic_board::{Board, BoardId, Effect, LogLevel, ScanError, Settings, Storage};
+use declic_board::{
+    Board, BoardId, Effect, FoundNetwork, LogLevel, RestartReason, Settings, Start, Storage,
+};
 use declic_mqtt::Instant;
 use serialport::{SerialPort as _, TTYPort};
 
@@ -127,9 +130,16 @@ fn run(port: &mut TTYPort, flash: &Mutex<Vec<u8>>, is_pulled: &AtomicBool) {
     let id: BoardId = "0123456789ab".parse().expect("an id");
     let mut storage = Storage::new();
     let mut board = Board::new(id, settings, 1, storage.memory());
-    let start = SystemInstant::now();
-    let now = || Instant::from_micros(u64::try_from(start.elapsed().as_micros()).expect("soon"));
+    let began = SystemInstant::now();
+    // What the clock is ahead: nobody waits for a network that is not there.
+    let ahead = Cell::new(Duration::ZERO);
+    let now = || Instant::ZERO + began.elapsed() + ahead.get();
     board.log(LogLevel::Info, format_args!("started"), now());
+    let start = Start {
+        has_wifi: true,
+        ..Start::new("test chip", RestartReason::PowerOn)
+    };
+    board.handle_start(start, now());
     let mut ends = false;
     loop {
         board.handle_timeout(now());
@@ -148,7 +158,25 @@ fn run(port: &mut TTYPort, flash: &Mutex<Vec<u8>>, is_pulled: &AtomicBool) {
                     let result = ready(store.forget());
                     board.handle_stored(ticket, result, now());
                 }
-                Effect::Scan => board.handle_scanned(Err(ScanError::NoWifi), now()),
+                Effect::Scan => {
+                    for (network, _) in &NETWORKS {
+                        assert!(board.handle_network(network), "there is room for these");
+                    }
+                    board.handle_scanned(Ok(()), now());
+                }
+                Effect::JoinWifi => {
+                    board.handle_link(false, now());
+                    let settings = board.edited();
+                    let is_there = NETWORKS.iter().any(|(network, password)| {
+                        settings.wifi_ssid() == Some(network.ssid)
+                            && settings.wifi_password() == *password
+                    });
+                    if is_there {
+                        board.handle_link(true, now());
+                    } else {
+                        ahead.set(ahead.get() + Duration::from_secs(25));
+                    }
+                }
                 Effect::Restart => ends = true,
                 _ => {}
             }
@@ -170,6 +198,22 @@ fn run(port: &mut TTYPort, flash: &Mutex<Vec<u8>>, is_pulled: &AtomicBool) {
             board.log(LogLevel::Info, format_args!("{len} bytes typed"), now());
             board.typed(len, now());
         }
+    }
+}
+
+/// The networks that the board hears, and their passwords.
+const NETWORKS: [(FoundNetwork<'static>, Option<&str>); 3] = [
+    (network("MyNet", -70, "wpa2"), Some("secret123")),
+    (network("Café", -48, "open"), None),
+    (network("MyNet", -61, "wpa2"), Some("secret123")),
+];
+
+const fn network(ssid: &'static str, rssi: i8, security: &'static str) -> FoundNetwork<'static> {
+    FoundNetwork {
+        ssid,
+        rssi,
+        channel: 6,
+        security,
     }
 }
 

@@ -36,6 +36,14 @@ impl Running {
         Self::spawn_in(Arc::clone(&self.directory), args, Stdio::piped())
     }
 
+    /// Starts `declic` with `args` and that input, which ends.
+    pub fn start_with_input(args: &[&str], input: &str) -> Self {
+        let mut running = Self::start(args);
+        running.send(input);
+        running.stdin = None;
+        running
+    }
+
     fn spawn(args: &[&str], stdin: Stdio) -> Self {
         Self::spawn_in(Arc::new(Directory::new()), args, stdin)
     }
@@ -45,6 +53,7 @@ impl Running {
             .args(args)
             .env("DECLIC_STATE_DIR", &directory.0)
             .env_remove("DECLIC_PASSWORD")
+            .env_remove("DECLIC_WIFI_PASSWORD")
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
