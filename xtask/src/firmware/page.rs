@@ -84,6 +84,7 @@ mod tests {
             count += 1;
         }
         assert!(count > 0, "the page sets nothing");
-        assert!(settings.broker().is_some() && settings.wifi_ssid().is_some());
+        // The network is asked for by the dialog.
+        assert!(settings.broker().is_some());
     }
 }
