@@ -144,7 +144,7 @@ pub struct Memory<'b> {
 pub struct Config {
     /// From [`Client::connect`] to the CONNACK.
     pub connect_timeout: Duration,
-    /// From a PINGREQ to anything received.
+    /// From a PINGREQ to anything received; half of the keep-alive where that is shorter.
     pub ping_timeout: Duration,
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Receiver<'b> {
     lent: usize,
     /// A PUBLISH that does not fit is being given out in chunks.
     chunks: Option<Chunks>,
+    /// Where the server that ended the connection named another one.
+    reference: Range<usize>,
     /// The transport is gone: nothing follows.
     pub(super) is_ended: bool,
 }
@@ -41,6 +43,7 @@ impl<'b> Receiver<'b> {
             end: 0,
             lent: 0,
             chunks: None,
+            reference: 0..0,
             is_ended: false,
         }
     }
@@ -64,6 +67,7 @@ impl<'b> Receiver<'b> {
 
     pub(super) fn hold_connect(&mut self, len: usize) {
         self.reset();
+        self.reference = 0..0;
         self.end = len;
     }
 
@@ -93,6 +97,20 @@ impl<'b> Receiver<'b> {
             self.start = 0;
             self.end = 0;
         }
+    }
+
+    /// Keeps where in the packet that ends the connection another server is named. Nothing is
+    /// received after it, so the bytes stay until the next connection.
+    fn note_reference(&mut self, body: Range<usize>, reference: Option<Range<usize>>) {
+        let within = reference.unwrap_or(0..0);
+        self.reference = body.start + within.start..body.start + within.end;
+    }
+
+    fn reference(&self) -> Option<&str> {
+        let bytes = self.buffer.get(self.reference.clone())?;
+        core::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| !text.is_empty())
     }
 
     /// Space behind what was received.
@@ -140,6 +158,15 @@ impl Client<'_> {
         }
         self.receiver.end += len;
         self.note_received(now);
+    }
+
+    /// The other server that the server named when it refused or ended the last connection: the
+    /// Server Reference of 5.0 (section 4.11), as it came. It is there until the next
+    /// [`Self::connect`].
+    pub fn server_reference(&self) -> Option<&str> {
+        matches!(self.phase, Phase::Idle | Phase::Closed(_))
+            .then(|| self.receiver.reference())
+            .flatten()
     }
 
     /// The next thing that happened; `None` when there is nothing more to tell for now.
@@ -295,7 +322,11 @@ impl Client<'_> {
             let bytes = &self.receiver.buffer[body.clone()];
             let packet = Packet::decode_from_server(self.version, header, bytes)?;
             let input = packet.as_ref().map_or(Input::Unexpected, Input::from);
+            let reference = packet
+                .as_ref()
+                .and_then(|packet| reference_in(packet, bytes));
             self.receiver.lent = len;
+            self.receiver.note_reference(body.clone(), reference);
             let step = self.handle_input(input, header, body)?;
             if let Some(step) = step {
                 return Ok(Progress::Step(step));
@@ -521,6 +552,21 @@ impl From<&Packet<'_>> for Input {
             | Packet::Auth(_) => Self::Unexpected,
         }
     }
+}
+
+/// Where in `bytes` a packet that ends the connection names another server.
+fn reference_in(packet: &Packet<'_>, bytes: &[u8]) -> Option<Range<usize>> {
+    let properties = match packet {
+        Packet::ConnAck(connack) if connack.reason.is_error() => connack.properties,
+        Packet::Disconnect(disconnect) => disconnect.properties,
+        _ => return None,
+    };
+    let reference = properties.server_reference()?;
+    let start = reference
+        .as_ptr()
+        .addr()
+        .checked_sub(bytes.as_ptr().addr())?;
+    Some(start..start + reference.len())
 }
 
 fn too_large(size: usize, limit: usize) -> ProtocolError {

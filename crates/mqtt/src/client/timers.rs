@@ -62,6 +62,12 @@ impl Timers {
         Some(last + self.keep_alive)
     }
 
+    /// How long to wait for something while a PINGREQ is under way: half a keep-alive at most, so
+    /// that the client notices a dead connection when the server does, after one and a half.
+    fn patience(&self, ping_timeout: Duration) -> Duration {
+        ping_timeout.min(self.keep_alive / 2)
+    }
+
     /// Until when something must be received, if a PINGREQ is under way.
     fn answer_deadline(&self) -> Option<Instant> {
         (self.ping != Ping::No || self.awaits_pingresp).then_some(self.deadline)
@@ -102,7 +108,7 @@ impl Client<'_> {
                 } else if is_due(timers.next_ping()) {
                     timers.ping = Ping::Due;
                     if !timers.awaits_pingresp {
-                        timers.deadline = now + self.config.ping_timeout;
+                        timers.deadline = now + timers.patience(self.config.ping_timeout);
                     }
                 }
             }
@@ -121,7 +127,7 @@ impl Client<'_> {
         timers.last_sent = now;
         if timers.ping != Ping::No && !timers.awaits_pingresp {
             // The PINGREQ is not out yet, but what is before it moves.
-            timers.deadline = now + self.config.ping_timeout;
+            timers.deadline = now + timers.patience(self.config.ping_timeout);
         }
     }
 
@@ -130,7 +136,7 @@ impl Client<'_> {
         let timers = &mut self.timers;
         timers.last_received = now;
         if timers.answer_deadline().is_some() {
-            timers.deadline = now + self.config.ping_timeout;
+            timers.deadline = now + timers.patience(self.config.ping_timeout);
         }
     }
 

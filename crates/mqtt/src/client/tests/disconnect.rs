@@ -301,3 +301,28 @@ fn a_message_published_while_disconnecting_still_respects_the_server() {
     let result = bench.client.publish(&message(QoS::AtLeastOnce, "x"));
     assert_eq!(result, Ok(Some(id(1))));
 }
+
+#[test]
+fn the_server_that_a_server_names_when_it_ends_the_connection_is_known_until_the_next_one() {
+    let reference = [Property::ServerReference("other.test:1884")];
+    let properties = Properties::new(&reference);
+    let mut bench = Bench::online(V5);
+    assert_eq!(bench.client.server_reference(), None);
+    let goodbye = Disconnect {
+        reason: ReasonCode::UseAnotherServer,
+        properties,
+    };
+    let closed = Event::Closed(CloseReason::Server(ReasonCode::UseAnotherServer));
+    assert_eq!(bench.say(Packet::Disconnect(goodbye)), [closed]);
+    assert_eq!(bench.client.server_reference(), Some("other.test:1884"));
+    bench.begin(false);
+    assert_eq!(bench.client.server_reference(), None);
+    let refusal = ConnAck {
+        session_present: false,
+        reason: ReasonCode::ServerMoved,
+        properties,
+    };
+    let closed = Event::Closed(CloseReason::Refused(ReasonCode::ServerMoved));
+    assert_eq!(bench.say(Packet::ConnAck(refusal)), [closed]);
+    assert_eq!(bench.client.server_reference(), Some("other.test:1884"));
+}
