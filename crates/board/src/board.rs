@@ -1,33 +1,41 @@
 //! The engine that joins button, light, settings, link and client.
 
+mod connecting;
 mod console;
 mod getters;
 mod improv;
 mod incoming;
+mod light;
 mod memory;
 mod outgoing;
+mod pressing;
+mod sleeping;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
+use core::time::Duration;
+
 use declic_mqtt::client::{Client, Config, Memory, State};
-use declic_mqtt::packet::{Connect, Disconnect, Properties, Property, Will};
-use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode};
+use declic_mqtt::packet::Disconnect;
+use declic_mqtt::{Instant, PacketId, QoS, ReasonCode};
 use heapless::Deque;
 
 pub use memory::Storage;
 
 use crate::console::Console;
 use crate::factory_reset::FactoryReset;
-use crate::id::Leaf;
 use crate::led::Led;
 use crate::link::{Link, Request};
 use crate::own::OwnMessages;
-use crate::settings::{LinkTopic, Topics};
+use crate::route::Route;
+use crate::settings::{LedRestore, LinkTopic};
 use crate::{
-    BoardId, Button, Cause, Change, Connection, Effect, Measured, Notice, Settings, Start,
+    BoardId, Button, Cause, Connection, Effect, Measured, Notice, Presses, Settings, Start,
 };
 use improv::Improv;
+use light::LightStore;
+use sleeping::Sleep;
 use upkeep::Upkeep;
 
 /// A board: everything between its button, its light and its network.
@@ -39,6 +47,7 @@ use upkeep::Upkeep;
 ///
 /// - *input*: [`handle_link`](Self::handle_link) for the network,
 ///   [`handle_level`](Self::handle_level) for the button's pin,
+///   [`handle_broker_found`](Self::handle_broker_found),
 ///   [`handle_connected`](Self::handle_connected),
 ///   [`handle_connect_failed`](Self::handle_connect_failed) and
 ///   [`handle_closed`](Self::handle_closed) for the transport, [`rx_space`](Self::rx_space) and
@@ -90,8 +99,8 @@ use upkeep::Upkeep;
 ///         match effect {
 ///             Effect::SetLed(on) => led.set(on),
 ///             Effect::OpenTransport => {
-///                 let settings = board.settings();
-///                 socket.open(settings.broker().unwrap_or_default(), settings.port());
+///                 let to = board.destination().expect("the transport of a broker that is set");
+///                 socket.open(to.host, to.port);
 ///             }
 ///             Effect::CloseTransport => socket.close(),
 ///             Effect::Notice(notice) => println!("{notice}"),
@@ -117,16 +126,65 @@ use upkeep::Upkeep;
 /// has no flash, no console and no machine leaves all of that alone.
 ///
 /// # What a press does
-/// It sends one message on the link topic, ON and OFF in turn, beginning with ON. The board follows
+/// It is debounced ([`Button`]), and told from a double press and a hold where the settings want
+/// these ([`Presses`]). Then it counts, one for every press however long it is held. A button that
+/// is held when the board starts is not pressed by that.
+///
+/// A press sends one message on the link topic, ON and OFF in turn, beginning with ON. The board follows
 /// that topic too, also as a publisher: after another board's press, or with a retained state that
 /// was there before, the next press sends the other state. A press never waits. Without a
 /// connection, or with one that takes no more, it changes the state at once and the newest state
 /// is sent as soon as that is possible; what was sent and not acknowledged before a loss is sent
-/// again.
+/// again. A double press and a hold send nothing there.
+///
+/// Each of the three is an event on `declic/<id>/button`, with QoS 1 (setting `qos`), in order.
+/// Events that can't be sent are kept one by one, up to 32; of more, the oldest are given up and
+/// counted ([`dropped_events`](Self::dropped_events)). QoS 1 may bring an event twice: `boot` and
+/// `count` together name it, so a receiver can tell. `count` goes up by one with each event,
+/// given up or not; `boot` is how often the board has started, or, where nothing counts that, a random
+/// number above 2,147,483,647 for each start.
+///
+/// # What is never lost, and what a restart loses
+/// As long as the program runs, an event is kept until the broker has acknowledged it (QoS 1 and
+/// 2), over any number of connections and brokers, but for those that are given up and counted;
+/// and the link's newest state arrives. Nothing of that is in flash. **A loss of power, a crash or
+/// a reset loses** the events that were not acknowledged, the state of the link if it was not,
+/// and the count, which begins at 1 again with another `boot`. A press whose debounce time is
+/// not over is none. A planned [`Restart`](Effect::Restart) first sends what it can within a
+/// second. [Sleeping](#sleeping) loses nothing. What is in flash is never lost: the settings, the
+/// number of starts, and the light's state with the setting `led-restore` on `flash`, but for its last
+/// five seconds.
+///
+/// # The light after a restart
+/// The setting `led-restore` says what it is: dark until the broker has told the retained state
+/// (`retained`); as it was, until the broker has told (`flash`); or `off` or `on`, and then retained
+/// messages count only for what comes after the first connection. For `flash`, a change is stored when the light
+/// has been still for five seconds and is another one than what is stored, so that neither a child
+/// at the button nor a program that blinks wears the flash out:
+/// [`store_light`](crate::flash::SettingsStore::store_light) says how long it lasts.
+///
+/// # Finding the broker
+/// The setting `broker` names one or several, which are tried in turn, or has `mdns` as one of them
+/// ([`Effect::FindBroker`]). Every step has its own deadline: opening the transport, the broker's
+/// answer, a ping. After a failure follows a pause that grows from `backoff-base` to `backoff-cap`
+/// and is drawn at random below that; failures of the transport and of MQTT are counted apart, and forgotten
+/// when a connection has lasted for `stable-uptime`. So a network or a broker that accepts the board and
+/// throws it out counts as one that fails. After refusals that last (a wrong password, say) the pause
+/// is at least half of `backoff-cap`. A broker of MQTT 5 that names another one is followed, three
+/// times in a row at most: "use another server" for one connection, "server moved" as long as that one
+/// can be reached and the board runs.
+///
+/// # Sleeping
+/// With the setting `sleep`, a board that only sends (role `publisher`) sleeps when all that it had
+/// to say has arrived and nothing has happened for that time: [`Effect::Sleep`]. It also sleeps
+/// when that could not be done within a minute since the last press; the events wait for the next press.
+/// Its `status` stays `online`, since it is only asleep. The press that wakes it counts at once. What it sends on the link is
+/// decided when the broker has told the retained state, or has not within a second: another board may have
+/// pressed meanwhile.
 ///
 /// # Sessions
 /// The first connection after a start begins with a clean session, since nothing of an older one
-/// is known. With MQTT 5 the later ones go on with it, for as long as the setting `session-expiry`
+/// is known; identifiers of messages would be used twice otherwise. With MQTT 5 the later ones to the same broker go on with it, for as long as the setting `session-expiry`
 /// says. With 3.1.1 every connection is clean, because a session there has no end and would stay
 /// in the broker for ever: the board then sends again what was not acknowledged and takes the
 /// retained state, so only messages for it that nobody retained are lost with the connection.
@@ -136,18 +194,26 @@ pub struct Board<'b> {
     link_topic: LinkTopic,
     client: Client<'b>,
     link: Link,
+    route: Route,
     button: Button,
+    presses: Presses,
     led: Led,
+    light: LightStore,
     /// The state of the link as this board knows it.
     state: Option<bool>,
     own: OwnMessages,
     unsent: Unsent,
     subscription: Subscription,
     server: Server,
-    /// Whether the broker may still have a session of this run.
-    session: bool,
-    presses: u32,
+    /// Names the events of this run, together with their numbers.
+    boot: u32,
+    /// The number of the last event.
+    count: u32,
     connections: u32,
+    /// How long there was a connection, without the current one.
+    online: Duration,
+    info_at: Option<Instant>,
+    sleep: Sleep,
     dropped_events: u32,
     notices: Deque<Notice, NOTICES>,
     missed_notices: u32,
@@ -175,6 +241,8 @@ struct Unsent {
     info: bool,
     /// Presses whose event was not sent; they are the last ones, so their numbers are known.
     events: u32,
+    /// Two bits for the kind of each press, the last one in the lowest.
+    kinds: u64,
 }
 
 /// Where the board's subscriptions stand on this connection.
@@ -216,8 +284,11 @@ impl<'b> Board<'b> {
             link_topic: settings.link_topic(),
             client: Client::new(config, memory),
             link: Link::new(&settings, seed),
+            route: Route::default(),
             button: Button::new(settings.debounce()),
-            led: Led::new(),
+            presses: Presses::new(settings.double_press(), settings.hold_press()),
+            led: Led::new(settings.led_restore() == LedRestore::On),
+            light: LightStore::new(settings.led_restore()),
             state: None,
             own: OwnMessages::default(),
             unsent: Unsent::default(),
@@ -226,9 +297,13 @@ impl<'b> Board<'b> {
                 qos: QoS::ExactlyOnce,
                 retain: true,
             },
-            session: false,
-            presses: 0,
+            // No machine starts so often.
+            boot: 1 << 31 | (seed ^ seed >> 32) as u32,
+            count: 0,
             connections: 0,
+            online: Duration::ZERO,
+            info_at: None,
+            sleep: Sleep::default(),
             dropped_events: 0,
             notices: Deque::new(),
             missed_notices: 0,
@@ -259,7 +334,7 @@ impl<'b> Board<'b> {
         self.network = up;
         if up {
             self.improv_joined();
-            if self.settings.broker().is_some() {
+            if self.destination().is_some() {
                 self.link.up(self.now);
             }
         } else {
@@ -272,7 +347,9 @@ impl<'b> Board<'b> {
                 }
                 _ => {}
             }
-            self.link.down();
+            self.count_online();
+            self.route.left();
+            self.link.down(self.now);
             self.client.handle_closed(self.now);
         }
     }
@@ -335,38 +412,16 @@ impl<'b> Board<'b> {
         if let Some(change) = self.button.handle_timeout(self.now) {
             self.handle_change(change, now);
         }
+        if let Some(kind) = self.presses.handle_timeout(self.now) {
+            self.count_press(kind);
+        }
         self.handle_upkeep_timeout();
+        self.handle_sleep_timeout();
+        self.handle_info_timeout();
         self.client.handle_timeout(self.now);
         self.own.handle_timeout(self.now);
         if self.link.handle_timeout(self.now) {
             self.failed(Cause::OpenTimeout);
-        }
-        self.send();
-    }
-
-    /// A press, as the button makes one: for a console, or a board without a button.
-    pub fn press(&mut self, now: Instant) {
-        self.at(now);
-        self.presses = self.presses.wrapping_add(1);
-        if self.settings.topics() == Topics::All {
-            if self.unsent.events == EVENTS {
-                self.dropped_events = self.dropped_events.saturating_add(1);
-            } else {
-                self.unsent.events += 1;
-            }
-        }
-        let role = self.settings.role();
-        let sends = role.publishes().then(|| !self.state.unwrap_or(false));
-        self.notice(Notice::Pressed {
-            count: self.presses,
-            sends,
-        });
-        if let Some(on) = sends {
-            self.state = Some(on);
-            self.unsent.link = true;
-            if role.subscribes() {
-                self.set_light(on);
-            }
         }
         self.send();
     }
@@ -412,6 +467,7 @@ impl<'b> Board<'b> {
             }
             if let Some(request) = self.link.poll_request() {
                 return Some(match request {
+                    Request::Open if self.must_search() => Effect::FindBroker,
                     Request::Open => Effect::OpenTransport,
                     Request::Close => Effect::CloseTransport,
                 });
@@ -423,7 +479,7 @@ impl<'b> Board<'b> {
                 let missed = core::mem::take(&mut self.missed_notices);
                 return Some(Effect::Notice(Notice::Missed(missed)));
             }
-            if let Some(effect) = self.poll_upkeep() {
+            if let Some(effect) = self.poll_upkeep().or_else(|| self.poll_sleep()) {
                 return Some(effect);
             }
             // One event at a time: what it leads to is handed out before the next one is looked
@@ -438,79 +494,21 @@ impl<'b> Board<'b> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.button.poll_timeout(),
+            self.presses.poll_timeout(),
             self.client.poll_timeout(),
             self.link.poll_timeout(),
             self.own.poll_timeout(),
             self.factory_reset.poll_timeout(self.now),
             self.upkeep.poll_timeout(),
             self.improv.poll_timeout(),
+            self.light.poll_timeout(),
+            self.status_light().map(|(_, until)| until),
+            self.poll_sleep_timeout(),
+            self.info_at.filter(|_| self.is_connected()),
         ]
         .into_iter()
         .flatten()
         .min()
-    }
-
-    /// Begins the MQTT connection on the open transport.
-    fn connect(&mut self) -> bool {
-        let version = self.link.version();
-        let own_id = self.id.client_id();
-        let status = self.id.topic(Leaf::Status);
-        let properties = [Property::SessionExpiryInterval(
-            self.settings.session_expiry(),
-        )];
-        let password = self.settings.password().map(str::as_bytes);
-        let connect = Connect {
-            clean_start: version == ProtocolVersion::V3_1_1 || !self.session,
-            keep_alive: self.settings.keep_alive(),
-            will: (self.settings.topics() != Topics::None).then(|| Will {
-                topic: status.name(),
-                payload: OFFLINE,
-                qos: QoS::AtLeastOnce,
-                retain: true,
-                properties: Properties::EMPTY,
-            }),
-            user_name: self.settings.user(),
-            // 3.1.1 has no password without a user name.
-            password: password.filter(|_| self.settings.user().is_some()),
-            properties: match version {
-                ProtocolVersion::V3_1_1 => Properties::EMPTY,
-                ProtocolVersion::V5 => Properties::new(&properties),
-            },
-            ..Connect::new(version, self.settings.client_id().unwrap_or(&own_id))
-        };
-        self.client.connect(&connect, self.now).is_ok()
-    }
-
-    /// There is no connection because of `cause`: arranges the next attempt.
-    fn failed(&mut self, cause: Cause) {
-        let was_connected = self.is_connected();
-        let retry = self.link.failed(cause, self.now);
-        self.client.handle_closed(self.now);
-        self.notice(if was_connected {
-            Notice::Disconnected(cause)
-        } else {
-            Notice::ConnectFailed(cause)
-        });
-        if let Some(version) = retry.version {
-            self.notice(Notice::TryingVersion(version));
-        }
-        self.notice(Notice::RetryIn(retry.wait));
-    }
-
-    fn set_light(&mut self, on: bool) {
-        if self.led.set(on) {
-            self.unsent.led = self.settings.topics() == Topics::All;
-            self.notice(Notice::Light(on));
-        }
-    }
-
-    /// The debounced button changed.
-    fn handle_change(&mut self, change: Change, now: Instant) {
-        if self.factory_reset.handle_change(change) {
-            self.begin_factory_reset();
-        } else if change.pressed {
-            self.press(now);
-        }
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -531,7 +529,7 @@ const ONLINE: &[u8] = b"online";
 const OFFLINE: &[u8] = b"offline";
 
 /// Button events that wait for a connection at most; of more, the oldest are given up.
-const EVENTS: u32 = 32;
+pub(crate) const EVENTS: u32 = 32;
 
 /// Notices that wait for the owner. One input makes at most four.
 const NOTICES: usize = 16;

@@ -58,6 +58,13 @@ impl Button {
         }
     }
 
+    /// The contact closed before there was a level to see, and that press is known already: when
+    /// it woke the machine. To be called instead of the first level; an open contact that follows
+    /// is a release.
+    pub(crate) const fn begin_pressed(&mut self) {
+        self.state = State::Steady { pressed: true };
+    }
+
     /// The contact has the level `pressed` since `at`.
     ///
     /// To be called at every edge, and allowed at any time; the same level again changes nothing.

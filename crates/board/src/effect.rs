@@ -6,7 +6,7 @@ use core::time::Duration;
 use declic_mqtt::client::CloseReason;
 use declic_mqtt::{ProtocolVersion, ReasonCode};
 
-use crate::{Key, LogLevel};
+use crate::{Key, LogLevel, PressKind};
 
 /// What the owner must do next, from [`Board::poll_effect`](crate::Board::poll_effect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +14,17 @@ use crate::{Key, LogLevel};
 pub enum Effect {
     /// Set the LED's pin: true for light.
     SetLed(bool),
-    /// Open a TCP connection to [`Settings::broker`](crate::Settings::broker) and `port`, then
-    /// call `handle_connected` or `handle_connect_failed`. Never wait for it: the board gives up
-    /// by itself with [`Effect::CloseTransport`].
+    /// Open a TCP connection to [`Board::destination`](crate::Board::destination), then call
+    /// `handle_connected` or `handle_connect_failed`. Never wait for it: the board gives up by
+    /// itself with [`Effect::CloseTransport`].
     OpenTransport,
-    /// Close the connection, or stop opening it, and report nothing more about it.
+    /// Search the local network for a broker: the service `_mqtt._tcp` of mDNS (RFC 6763). Then
+    /// call [`Board::handle_broker_found`](crate::Board::handle_broker_found) with the first one
+    /// found, or `handle_connect_failed` where there can be none. Never wait for it: the board
+    /// gives up by itself with [`Effect::CloseTransport`].
+    FindBroker,
+    /// Close the connection, stop opening it or searching for a broker, and report nothing more
+    /// about it.
     CloseTransport,
     /// Store the value of `key` in [`Board::edited`](crate::Board::edited), as
     /// [`SettingsStore::store`](crate::flash::SettingsStore::store) does, and call
@@ -36,6 +42,21 @@ pub enum Effect {
         /// To be handed back.
         ticket: Ticket,
     },
+    /// Store the light's state, as
+    /// [`SettingsStore::store_light`](crate::flash::SettingsStore::store_light) does, and call
+    /// [`Board::handle_stored`](crate::Board::handle_stored). At the next start, hand it over in
+    /// [`Start::light`](crate::Start::light).
+    StoreLight {
+        /// To be handed back.
+        ticket: Ticket,
+        /// Whether the light is on.
+        on: bool,
+    },
+    /// Sleep until the button's contact closes: keep
+    /// [`Board::kept`](crate::Board::kept) in memory that lasts, switch off what can be, and after
+    /// waking make a new board and hand that over in [`Start::kept`](crate::Start::kept). Asked
+    /// for only where [`Start::can_sleep`](crate::Start::can_sleep) says that this works.
+    Sleep,
     /// Print what [`Board::console_output`](crate::Board::console_output) still has, and restart
     /// the machine: the board begins anew, with the settings that are stored.
     Restart,
@@ -78,9 +99,12 @@ pub enum Notice {
     PublishRefused(ReasonCode),
     /// The button was pressed.
     Pressed {
-        /// Presses since the start.
+        /// Its number: presses since the start, double presses and holds included.
         count: u32,
-        /// What goes over the link; `None` where the role sends nothing.
+        /// What kind of press it was.
+        kind: PressKind,
+        /// What goes over the link; `None` where the role sends nothing, for double presses and
+        /// holds, and where it is not known yet (see [`Board`](crate::Board#sleeping)).
         sends: Option<bool>,
     },
     /// The light changed.
@@ -93,6 +117,10 @@ pub enum Notice {
     ConnectFailed(Cause),
     /// The next attempt is made after that time.
     RetryIn(Duration),
+    /// The broker names another one, which is tried now.
+    Redirected,
+    /// The board sleeps now, after so much time awake.
+    Sleeping(Duration),
     /// From now on this version is tried.
     TryingVersion(ProtocolVersion),
     /// So many notices were lost because the owner did not poll.
@@ -144,23 +172,30 @@ impl fmt::Display for Notice {
             Self::Pressed {
                 sends: Some(on), ..
             } => write!(f, "pressed {}", word(*on)),
-            Self::Pressed { count, .. } => write!(f, "pressed (number {count})"),
+            Self::Pressed { count, kind, .. } => {
+                write!(f, "{} (number {count})", kind.past())
+            }
             Self::Light(on) => write!(f, "light {}", word(*on)),
             Self::NotUnderstood => f.write_str("a message was not understood"),
             Self::Disconnected(cause) => write!(f, "disconnected: {cause}"),
             Self::ConnectFailed(cause) => write!(f, "could not connect: {cause}"),
-            Self::RetryIn(wait) => {
-                write!(
-                    f,
-                    "next attempt in {}.{} s",
-                    wait.as_secs(),
-                    wait.subsec_millis() / 100
-                )
-            }
+            Self::RetryIn(wait) => write!(f, "next attempt in {}", Tenths(*wait)),
+            Self::Redirected => f.write_str("the broker names another one"),
+            Self::Sleeping(awake) => write!(f, "sleeping, after {} awake", Tenths(*awake)),
             Self::TryingVersion(version) => write!(f, "trying MQTT {version}"),
             Self::Missed(count) => write!(f, "{count} events were not shown"),
             Self::Stopped => f.write_str("stopped"),
         }
+    }
+}
+
+/// Seconds with one digit behind the point.
+struct Tenths(Duration);
+
+impl fmt::Display for Tenths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(time) = self;
+        write!(f, "{}.{} s", time.as_secs(), time.subsec_millis() / 100)
     }
 }
 

@@ -11,10 +11,10 @@ pub struct Led {
 }
 
 impl Led {
-    /// An LED that is off; its pin does not know yet.
-    pub const fn new() -> Self {
+    /// An LED that is `on`; its pin does not know yet.
+    pub const fn new(on: bool) -> Self {
         Self {
-            on: false,
+            on,
             signal: None,
             shown: None,
         }
@@ -60,8 +60,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// Reads a payload: `ON`, `OFF` or `TOGGLE` in any case, with blanks around it.
+    /// Reads a payload: `ON`, `OFF` or `TOGGLE` in any case, with blanks around it; or a JSON
+    /// object with such a word as its `state`: `{"state":"ON"}`.
     pub fn parse(payload: &[u8]) -> Option<Self> {
+        let payload = match payload.trim_ascii() {
+            object @ [b'{', ..] => json_state(object)?,
+            word => word,
+        };
         [
             ("ON", Self::On),
             ("OFF", Self::Off),
@@ -70,6 +75,40 @@ impl Command {
         .into_iter()
         .find_map(|(word, command)| is_word(payload, word).then_some(command))
     }
+}
+
+/// The text of the member `state` of a JSON object. Other members may be anything; what has
+/// escapes in it is no word that matters.
+fn json_state(object: &[u8]) -> Option<&[u8]> {
+    let mut rest = object;
+    let mut depth = 0_u32;
+    let mut is_state = false;
+    while let [byte, behind @ ..] = rest {
+        rest = behind;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b'"' => {
+                let mut end = 0;
+                while *rest.get(end)? != b'"' {
+                    end += if rest[end] == b'\\' { 2 } else { 1 };
+                }
+                let text = rest.get(..end)?;
+                rest = rest[end + 1..].trim_ascii_start();
+                let is_key = rest.starts_with(b":");
+                if depth == 1 && is_state && !is_key {
+                    return Some(text);
+                }
+                is_state = depth == 1 && is_key && text == b"state";
+                continue;
+            }
+            b':' | b' ' | b'\t' | b'\r' | b'\n' => continue,
+            _ => {}
+        }
+        // `state` has another kind of value.
+        is_state = false;
+    }
+    None
 }
 
 /// Whether `payload` is `word`, whatever its case and the blanks around it.
@@ -94,8 +133,38 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_a_json_object_is_a_command() {
+        for (object, command) in [
+            (&br#"{"state":"ON"}"#[..], Some(Command::On)),
+            (
+                br#" { "brightness" : 3, "state" : "off" } "#,
+                Some(Command::Off),
+            ),
+            (
+                br#"{"color":{"state":"ON"},"state":"toggle"}"#,
+                Some(Command::Toggle),
+            ),
+            (
+                br#"{"a":"\"state\":","b":["state","ON"],"state":"ON"}"#,
+                Some(Command::On),
+            ),
+            (br#"{"color":{"state":"ON"}}"#, None),
+            (br#"{"a":"state","b":"ON"}"#, None),
+            (br#"{"state":true,"b":"ON"}"#, None),
+            (br#"{"state":null}"#, None),
+            (br#"{"state":"ON""#, Some(Command::On)),
+            (br#"{"state":"ON"#, None),
+            (br#"{"state":"\"#, None),
+            (b"{", None),
+            (b"}", None),
+        ] {
+            assert_eq!(Command::parse(object), command, "{}", object.escape_ascii());
+        }
+    }
+
+    #[test]
     fn the_pin_is_told_at_the_start_and_at_every_change_only() {
-        let mut led = Led::new();
+        let mut led = Led::new(false);
         assert_eq!(led.poll_level(), Some(false));
         assert_eq!(led.poll_level(), None);
         assert!(led.set(true));
@@ -106,7 +175,7 @@ mod tests {
 
     #[test]
     fn after_a_signal_the_light_is_what_it_became_meanwhile() {
-        let mut led = Led::new();
+        let mut led = Led::new(false);
         led.poll_level();
         led.signal(Some(true));
         assert_eq!(led.poll_level(), Some(true));

@@ -10,6 +10,7 @@
 //! | part | what it knows |
 //! |---|---|
 //! | [`Button`] | from a bouncing contact to one press |
+//! | [`Presses`] | from presses to double presses and holds |
 //! | [`Settings`] and [`Key`] | everything that can be set, with the tutorial's defaults |
 //! | [`flash`] | how settings are stored: the format, and a store that a loss of power can't harm |
 //! | [`console`] | what can be typed, and what is answered |
@@ -26,10 +27,13 @@
 //! |---|---|---|---|
 //! | `esp32/data`, or `esp32/data/<pair>` | publishers send, subscribers follow | yes (setting) | `ON` / `OFF` (settings) |
 //! | `declic/<id>/status` | every board, also as its will | yes | `online` / `offline` |
-//! | `declic/<id>/button` | every board | never | `{"event_type":"press","count":17}` |
+//! | `declic/<id>/button` | every board | never | `{"event_type":"press","count":17,"boot":3}`; also `double` and `hold` |
 //! | `declic/<id>/led` | every board | yes | `ON` / `OFF` |
-//! | `declic/<id>/led/set` | every board listens | by the sender | `ON` / `OFF` / `TOGGLE` |
-//! | `declic/<id>/info` | every board, when it connects | yes | JSON: `role`, `version`, `mqtt`, `uptime`, `reconnects`, `presses`; where known also `address`, `rssi`, `free_memory`, `chip`, `boots`, `restart` |
+//! | `declic/<id>/led/set` | every board listens | by the sender | `ON` / `OFF` / `TOGGLE`, in any case, or JSON: `{"state":"ON"}` |
+//! | `declic/<id>/info` | every board, when it connects and every 300 s (setting) | yes | JSON: `role`, `version`, `mqtt`, `uptime`, `reconnects`, `presses`, `dropped`, `offline`; where known also `address`, `rssi`, `free_memory`, `chip`, `boots`, `restart`; of boards that sleep `awake_ms` |
+//!
+//! In `info`, `uptime` and `offline` are seconds since the start, in all and without a connection;
+//! `dropped` counts button events that were given up (see [`Board`]).
 //!
 //! The setting `topics` switches those under `declic/<id>` off: `status` leaves the first of them.
 #![no_std]
@@ -52,6 +56,8 @@ mod led;
 mod link;
 mod machine;
 mod own;
+mod presses;
+mod route;
 mod settings;
 
 pub use backoff::Backoff;
@@ -63,10 +69,11 @@ pub use factory_reset::{CONFIRM_TIME, FactoryReset, Gesture, HOLD_TIME};
 pub use id::{BoardId, InvalidBoardId};
 pub use led::{Command, Led};
 pub use link::Connection;
-pub use machine::{FoundNetwork, Measured, RestartReason, ScanError, Start};
+pub use machine::{FoundNetwork, Kept, Measured, RestartReason, ScanError, Start};
+pub use presses::{PressKind, Presses};
 pub use settings::flash;
 pub use settings::flash::{SettingsStore, StoreError};
 pub use settings::{
-    Accepts, Key, KeySet, LONGEST_VALUE, LedKind, LinkTopic, LogLevel, Role, SettingError,
-    Settings, Shown, Topics, VersionChoice,
+    Accepts, Destination, Key, KeySet, LONGEST_VALUE, LedKind, LedRestore, LinkTopic, LogLevel,
+    Role, SettingError, Settings, Shown, Topics, VersionChoice,
 };

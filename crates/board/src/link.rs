@@ -45,7 +45,11 @@ pub(crate) struct Link {
     /// What the owner is to be asked for and does not know yet.
     close_request: bool,
     open_request: bool,
-    backoff: Backoff,
+    /// Of the transport and of MQTT: each has its own failures.
+    transport_backoff: Backoff,
+    mqtt_backoff: Backoff,
+    /// The network was lost in an attempt, or too soon after it: when the next one is due.
+    not_before: Option<Instant>,
     open_timeout: Duration,
     stable_uptime: Duration,
     /// The uptime was stable: nothing to watch over until the next connection.
@@ -58,6 +62,17 @@ pub(crate) struct Link {
 pub(crate) enum Request {
     Open,
     Close,
+}
+
+/// How soon the next attempt follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As the cause says.
+    ByCause,
+    /// Whatever the cause: another broker is tried.
+    Usual,
+    /// The broker named the next one.
+    AtOnce,
 }
 
 /// What follows a failure.
@@ -75,7 +90,9 @@ impl Link {
             transport: false,
             close_request: false,
             open_request: false,
-            backoff: Backoff::new(settings.backoff_base(), settings.backoff_cap(), seed),
+            transport_backoff: Backoff::new(settings.backoff_base(), settings.backoff_cap(), seed),
+            mqtt_backoff: Backoff::new(settings.backoff_base(), settings.backoff_cap(), !seed),
+            not_before: None,
             open_timeout: settings.connect_timeout(),
             stable_uptime: settings.stable_uptime(),
             stable: false,
@@ -83,19 +100,44 @@ impl Link {
         }
     }
 
-    /// The network is there: the first attempt is made at once.
+    /// The network is there: an attempt is made at once, unless one is under way or failed because
+    /// the network went: a network that comes and goes makes no more attempts than a broker that
+    /// does.
     pub(crate) fn up(&mut self, now: Instant) {
-        if self.connection == Connection::Down {
+        if self.connection != Connection::Down {
+            return;
+        }
+        match self.not_before.take().filter(|at| *at > now) {
+            Some(until) => self.connection = Connection::Waiting { until },
+            None => self.open(now),
+        }
+    }
+
+    /// The network is gone.
+    pub(crate) fn down(&mut self, now: Instant) {
+        let stable = self.is_stable(now);
+        self.not_before = match self.connection {
+            Connection::Stopped => return,
+            Connection::Down => self.not_before,
+            Connection::Waiting { until } => Some(until),
+            Connection::Connected { .. } if stable => None,
+            _ => Some(now + self.transport_backoff.next_wait()),
+        };
+        self.close();
+        self.connection = Connection::Down;
+    }
+
+    /// The owner wants a connection again.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if self.connection == Connection::Stopped {
             self.open(now);
         }
     }
 
-    /// The network is gone. The next [`Self::up`] makes an attempt at once.
-    pub(crate) fn down(&mut self) {
-        if self.connection != Connection::Stopped {
-            self.close();
-            self.connection = Connection::Down;
-        }
+    /// Whether there is a connection that has lasted long enough.
+    pub(crate) fn is_stable(&mut self, now: Instant) -> bool {
+        self.check_uptime(now);
+        self.stable && matches!(self.connection, Connection::Connected { .. })
     }
 
     /// The transport is open. Returns whether that was asked for.
@@ -124,15 +166,20 @@ impl Link {
     }
 
     /// There is no connection, or no more, because of `cause`.
-    pub(crate) fn failed(&mut self, cause: Cause, now: Instant) -> Retry {
+    pub(crate) fn failed(&mut self, cause: Cause, pace: Pace, now: Instant) -> Retry {
         let was_connected = matches!(self.connection, Connection::Connected { .. });
         self.check_uptime(now);
         let version = self.version.failed(cause, was_connected);
-        let wait = match (cause, version) {
+        let backoff = match cause {
+            Cause::Unreachable | Cause::OpenTimeout => &mut self.transport_backoff,
+            _ => &mut self.mqtt_backoff,
+        };
+        let wait = match version {
+            _ if pace == Pace::AtOnce => Duration::ZERO,
             // Nobody is at fault; but two refusals in a row would be a loop without a pause.
-            (_, Some(ProtocolVersion::V3_1_1)) if is_version_refusal(cause) => Duration::ZERO,
-            _ if is_lasting(cause) => self.backoff.long_wait(),
-            _ => self.backoff.next_wait(),
+            Some(ProtocolVersion::V3_1_1) if is_version_refusal(cause) => Duration::ZERO,
+            _ if pace == Pace::ByCause && is_lasting(cause) => backoff.long_wait(),
+            _ => backoff.next_wait(),
         };
         self.close();
         self.connection = Connection::Waiting { until: now + wait };
@@ -185,10 +232,13 @@ impl Link {
 
     /// Failures since the last stable connection.
     pub(crate) const fn failures(&self) -> u32 {
-        self.backoff.failures()
+        let (transport, mqtt) = (&self.transport_backoff, &self.mqtt_backoff);
+        transport.failures().saturating_add(mqtt.failures())
     }
 
-    fn open(&mut self, now: Instant) {
+    /// Opens the transport, with the whole time that this may take; also after a search for the
+    /// broker, which was part of opening it.
+    pub(crate) fn open(&mut self, now: Instant) {
         self.connection = Connection::Opening {
             deadline: now + self.open_timeout,
         };
@@ -210,7 +260,8 @@ impl Link {
             && since + self.stable_uptime <= now
         {
             self.stable = true;
-            self.backoff.reset();
+            self.transport_backoff.reset();
+            self.mqtt_backoff.reset();
         }
     }
 }
@@ -276,8 +327,21 @@ impl Versions {
     }
 }
 
-fn is_version_refusal(cause: Cause) -> bool {
+/// Whether the broker can't speak the version.
+pub(crate) fn is_version_refusal(cause: Cause) -> bool {
     cause == Cause::Closed(CloseReason::Refused(ReasonCode::UnsupportedProtocolVersion))
+}
+
+/// Whether the broker wants the board to use another one: for good (true), or this time (false).
+pub(crate) fn redirection(cause: Cause) -> Option<bool> {
+    match cause {
+        Cause::Closed(CloseReason::Refused(reason) | CloseReason::Server(reason)) => match reason {
+            ReasonCode::UseAnotherServer => Some(false),
+            ReasonCode::ServerMoved => Some(true),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether a quick retry is of no use: somebody has to change a setting first. Another board with

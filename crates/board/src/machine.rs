@@ -17,8 +17,18 @@ pub struct Start {
     /// Why it started.
     pub reason: RestartReason,
     /// How often it has started, with this one;
-    /// [`SettingsStore::count_boot`](crate::flash::SettingsStore::count_boot) counts.
+    /// [`SettingsStore::count_boot`](crate::flash::SettingsStore::count_boot) counts. Waking with
+    /// [`Self::kept`] is no start, and needs no count. `None` where nothing can count.
     pub boots: Option<u32>,
+    /// The light's state that [`Effect::StoreLight`](crate::Effect::StoreLight) had stored.
+    pub light: Option<bool>,
+    /// What was kept while the machine slept.
+    pub kept: Option<Kept>,
+    /// Whether the button's contact woke the machine: that is a press, even if the contact is open
+    /// again.
+    pub pressed: bool,
+    /// Whether the owner does what [`Effect::Sleep`](crate::Effect::Sleep) asks for.
+    pub can_sleep: bool,
     /// How the stored settings were found.
     pub settings: Result<Loaded, StoreError>,
 }
@@ -31,8 +41,81 @@ impl Start {
             has_wifi: false,
             reason,
             boots: None,
+            light: None,
+            kept: None,
+            pressed: false,
+            can_sleep: false,
             settings: Ok(Loaded::default()),
         }
+    }
+}
+
+/// What a board must know after it has slept, from [`Board::kept`](crate::Board::kept).
+///
+/// For memory that lasts while a machine sleeps, it is eight words with a check of their own:
+/// after a loss of power, when they are anything, [`Self::from_words`] says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    pub(crate) boot: u32,
+    pub(crate) presses: u32,
+    /// Events that were not sent, and their kinds.
+    pub(crate) events: u32,
+    pub(crate) kinds: u64,
+    pub(crate) dropped_events: u32,
+    pub(crate) awake_ms: u32,
+    pub(crate) state: Option<bool>,
+    /// The link's state is still to be sent.
+    pub(crate) unsent: bool,
+    /// A press is still to be made of the state that the broker has.
+    pub(crate) undecided: bool,
+}
+
+impl Kept {
+    /// What [`Self::from_words`] takes.
+    pub fn to_words(&self) -> [u32; 8] {
+        let flags = u32::from(self.state.is_some())
+            | u32::from(self.state == Some(true)) << 1
+            | u32::from(self.unsent) << 2
+            | u32::from(self.undecided) << 3;
+        let mut words = [
+            self.boot,
+            self.presses,
+            self.events | flags << 8,
+            self.kinds as u32,
+            (self.kinds >> 32) as u32,
+            self.dropped_events,
+            self.awake_ms,
+            0,
+        ];
+        words[7] = Self::check(&words);
+        words
+    }
+
+    /// What was kept; `None` for anything else.
+    pub fn from_words(words: &[u32; 8]) -> Option<Self> {
+        if words[7] != Self::check(words) {
+            return None;
+        }
+        let flag = |bit: u32| words[2] >> (8 + bit) & 1 != 0;
+        Some(Self {
+            boot: words[0],
+            presses: words[1],
+            events: (words[2] & 0xff).min(crate::board::EVENTS),
+            kinds: u64::from(words[3]) | u64::from(words[4]) << 32,
+            dropped_events: words[5],
+            awake_ms: words[6],
+            state: flag(0).then_some(flag(1)),
+            unsent: flag(2),
+            undecided: flag(3),
+        })
+    }
+
+    /// FNV-1a, by words.
+    fn check(words: &[u32; 8]) -> u32 {
+        let start = 0x811c_9dc5;
+        words[..7]
+            .iter()
+            .fold(start, |hash, word| (hash ^ word).wrapping_mul(0x0100_0193))
     }
 }
 
@@ -121,5 +204,36 @@ impl fmt::Display for ScanError {
             Self::NoWifi => "this board has no Wi-Fi",
             Self::Radio => "the radio could not scan",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_kept_is_read_again_and_other_words_are_not(
+            boot: u32, presses: u32, events in 0..=32_u32, kinds: u64, dropped_events: u32,
+            awake_ms: u32, state: Option<bool>, unsent: bool, undecided: bool,
+            at in 0..8_usize, bit in 0..32_u32,
+        ) {
+            let kept = Kept {
+                boot, presses, events, kinds, dropped_events, awake_ms, state, unsent, undecided,
+            };
+            let mut words = kept.to_words();
+            prop_assert_eq!(Kept::from_words(&words), Some(kept));
+            words[at] ^= 1 << bit;
+            prop_assert_eq!(Kept::from_words(&words), None);
+        }
+    }
+
+    #[test]
+    fn memory_that_was_never_written_holds_nothing() {
+        for word in [0, u32::MAX] {
+            assert_eq!(Kept::from_words(&[word; 8]), None);
+        }
     }
 }

@@ -28,6 +28,11 @@ impl OwnMessages {
         self.ids.contains(&None)
     }
 
+    /// How many messages with acknowledgement are on the way.
+    pub(crate) fn count(&self) -> usize {
+        self.ids.iter().flatten().count()
+    }
+
     /// A message was given to the client. `echo` says whether it comes back.
     pub(crate) fn sent(&mut self, id: Option<PacketId>, echo: bool, now: Instant) {
         match (id, self.ids.iter_mut().find(|place| place.is_none())) {

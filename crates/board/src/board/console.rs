@@ -87,10 +87,11 @@ impl Board<'_> {
         if notice.level() > self.console.level {
             return;
         }
+        let to = self.route.destination(&self.settings);
         let notice_line = Line {
             notice,
-            host: self.settings.broker().unwrap_or_default(),
-            port: self.settings.port(),
+            host: to.map_or("", |to| to.host),
+            port: to.map_or(0, |to| to.port),
             topic: self.link_topic.as_str(),
         };
         let output = &mut self.console.output;
@@ -266,8 +267,8 @@ impl Board<'_> {
             5 => return out.write_str(start.map_or("", |start| start.chip)),
             6 => return write_optional(self.measured.address, out),
             7 => return write_optional(self.measured.rssi, out),
-            8 => match self.settings.broker() {
-                Some(host) => return write!(out, "{host}:{}", self.settings.port()),
+            8 => match self.destination() {
+                Some(to) => return write!(out, "{}:{}", to.host, to.port),
                 None => return Ok(()),
             },
             9 => return out.write_str(self.connection().as_str()),
@@ -282,7 +283,10 @@ impl Board<'_> {
             18 => return write_optional(start.and_then(|start| start.boots), out),
             19 => return write_optional(start.map(|start| start.reason), out),
             20 => return write_optional(self.measured.free_memory, out),
-            _ => self.unsaved().len() as u32,
+            21 => self.unsaved().len() as u32,
+            22 => return write!(out, "{}", self.offline()),
+            _ if self.sleeps_after().is_some() => self.awake_ms(),
+            _ => return Ok(()),
         };
         write!(out, "{number}")
     }
@@ -345,7 +349,7 @@ impl Connection {
 }
 
 /// The names of the lines of `status`, in their order.
-const STATUS: [&str; 22] = [
+const STATUS: [&str; 24] = [
     "console",
     "id",
     "name",
@@ -368,6 +372,8 @@ const STATUS: [&str; 22] = [
     "restart-reason",
     "free-memory",
     "unsaved",
+    "offline",
+    "awake-ms",
 ];
 
 /// The longest value in `status`: a panic's place.

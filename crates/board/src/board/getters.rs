@@ -51,17 +51,25 @@ impl Board<'_> {
         self.state
     }
 
-    /// Presses since the start.
+    /// Presses since the start, double presses and holds included; on boards that sleep, since they
+    /// were last without power.
     pub const fn presses(&self) -> u32 {
-        self.presses
+        self.count
+    }
+
+    /// The number that names this start in the button's events; see [`Board`](Self#what-a-press-does).
+    pub const fn boot(&self) -> u32 {
+        self.boot
     }
 
     /// Whether a press has not reached the broker yet.
     pub fn has_unsent(&self) -> bool {
-        self.unsent.link || self.unsent.events > 0 || self.client.in_flight() > 0
+        let unsent = &self.unsent;
+        unsent.link || unsent.events > 0 || self.sleep.undecided || self.client.in_flight() > 0
     }
 
-    /// Button events that were given up, because more than 32 presses waited for a connection.
+    /// Button events that were given up: because more than 32 waited for a connection, or because the
+    /// broker refused them.
     pub const fn dropped_events(&self) -> u32 {
         self.dropped_events
     }
@@ -69,6 +77,15 @@ impl Board<'_> {
     /// Connections after the first one.
     pub const fn reconnects(&self) -> u32 {
         self.connections.saturating_sub(1)
+    }
+
+    /// Seconds without a connection since the start.
+    pub fn offline(&self) -> u64 {
+        let online = match self.connection() {
+            Connection::Connected { since } => self.online + self.now.since(since),
+            _ => self.online,
+        };
+        self.uptime().saturating_sub(online.as_secs())
     }
 
     /// Seconds since the start.

@@ -16,8 +16,9 @@ enum Heard {
         session_present: bool,
         server: Server,
     },
-    Link(bool),
-    Led(Command),
+    /// What it says, and whether it was retained.
+    Link(bool, bool),
+    Led(Command, bool),
     NotUnderstood,
     Acknowledged(PacketId, ReasonCode),
     Dropped(PacketId, ReasonCode),
@@ -76,33 +77,46 @@ impl Board<'_> {
                 self.server = server;
                 self.handle_accepted(session_present);
             }
-            Heard::Link(on) => {
+            Heard::Link(on, retained) => {
+                self.light.is_restoring &= retained;
                 if self.own.hear(on, self.now) {
                     self.follow(on);
                 }
+                self.decide();
             }
-            Heard::Led(Command::On) => self.set_light(true),
-            Heard::Led(Command::Off) => self.set_light(false),
-            Heard::Led(Command::Toggle) => self.set_light(!self.light()),
+            Heard::Led(_, true) if self.light.is_restoring => {}
+            Heard::Led(command, _) => {
+                self.light.is_restoring = false;
+                self.set_light(match command {
+                    Command::On => true,
+                    Command::Off => false,
+                    Command::Toggle => !self.light(),
+                });
+            }
             Heard::NotUnderstood => self.notice(Notice::NotUnderstood),
             Heard::Acknowledged(id, reason) => {
-                self.own.finished(id);
+                self.sleep.progressed(self.now);
+                let is_link = self.own.finished(id);
                 if reason.is_error() {
-                    self.notice(Notice::PublishRefused(reason));
+                    self.refused(reason, !is_link);
                 }
             }
             Heard::Dropped(id, reason) => {
-                self.notice(Notice::PublishRefused(reason));
                 // This broker can't take it as the one before could: say it as it can.
-                self.unsent.link |= self.own.finished(id);
+                let is_link = self.own.finished(id);
+                self.unsent.link |= is_link;
+                self.refused(reason, !is_link);
             }
             Heard::Subscribed(id, reason) => self.handle_subscribed(id, reason),
             Heard::Closed(reason) => match self.link.connection() {
                 Connection::Handshake | Connection::Connected { .. }
                     if reason == CloseReason::Requested =>
                 {
+                    self.count_online();
                     self.link.stop();
-                    self.notice(Notice::Stopped);
+                    if !self.is_leaving() {
+                        self.notice(Notice::Stopped);
+                    }
                 }
                 Connection::Handshake | Connection::Connected { .. } => {
                     self.failed(Cause::Closed(reason));
@@ -114,9 +128,23 @@ impl Board<'_> {
         }
     }
 
+    /// The broker did not take a message; an event is counted as given up.
+    pub(super) fn refused(&mut self, reason: ReasonCode, is_event: bool) {
+        if is_event {
+            self.dropped_events = self.dropped_events.saturating_add(1);
+        }
+        self.notice(Notice::PublishRefused(reason));
+    }
+
     fn handle_accepted(&mut self, session_present: bool) {
         let version = self.link.version();
         self.link.accepted(self.now);
+        let keeps_session = version == ProtocolVersion::V5;
+        self.route.accepted(&self.settings, keeps_session);
+        self.sleep.progressed(self.now);
+        self.info_at = self.settings.info_interval().map(|time| self.now + time);
+        // What was retained has come on an earlier connection.
+        self.light.is_restoring &= self.subscription != Subscription::Accepted;
         self.connections = self.connections.saturating_add(1);
         self.notice(Notice::Connected {
             version,
@@ -128,7 +156,6 @@ impl Board<'_> {
         } else {
             self.subscription = Subscription::Wanted(Filters::All);
         }
-        self.session = version == ProtocolVersion::V5;
         if self.client.in_flight() == 0 {
             self.own.clear();
         }
@@ -147,8 +174,10 @@ impl Board<'_> {
         }
         self.subscription = if reason.is_error() {
             self.notice(Notice::SubscribeRefused(reason));
+            self.decide();
             Subscription::Refused
         } else {
+            self.expect_link_state();
             if filters == Filters::All {
                 self.notice(Notice::Subscribed);
             }
@@ -159,7 +188,7 @@ impl Board<'_> {
     /// Takes the link's state from elsewhere.
     pub(super) fn follow(&mut self, on: bool) {
         self.state = Some(on);
-        if self.settings.role().subscribes() {
+        if self.settings.role().subscribes() && !self.light.is_restoring {
             self.set_light(on);
         }
     }
@@ -192,12 +221,13 @@ impl Heard {
             TOO_LONG
         };
         let understood = if topic == link_topic {
-            settings.read_payload(payload).map(Self::Link)
+            let state = settings.read_payload(payload);
+            state.map(|on| Self::Link(on, publish.retain))
         } else if topic == id.topic(Leaf::LedSet).name() {
             match Command::parse(payload) {
                 // Not meant for now, or perhaps for the second time.
                 Some(Command::Toggle) if publish.retain || publish.dup => Some(Self::Nothing),
-                command => command.map(Self::Led),
+                command => command.map(|command| Self::Led(command, publish.retain)),
             }
         } else {
             Some(Self::Nothing)

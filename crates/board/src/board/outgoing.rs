@@ -8,9 +8,9 @@ use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode};
 use heapless::String;
 
 use super::{Board, Filters, OFFLINE, ONLINE, Subscription};
-use crate::Notice;
 use crate::id::Leaf;
 use crate::settings::Topics;
+use crate::{Notice, PressKind};
 
 /// Whether the client took a message; if not, the board tries again later.
 enum Sent {
@@ -41,15 +41,28 @@ impl Board<'_> {
             self.unsent.info =
                 !self.publish_own(Leaf::Info, info.as_bytes(), QoS::AtMostOnce, true);
         }
-        while self.unsent.events > 0 {
-            let mut event = String::<48>::new();
-            let count = self.presses.wrapping_sub(self.unsent.events - 1);
-            let _ = write!(event, r#"{{"event_type":"press","count":{count}}}"#);
+        while let Some(later) = self.unsent.events.checked_sub(1) {
+            let mut event = String::<72>::new();
+            let count = self.count.wrapping_sub(later);
+            let kind = PressKind::from_bits(self.unsent.kinds >> (2 * later)).as_str();
+            let boot = self.boot;
+            let _ = write!(
+                event,
+                r#"{{"event_type":"{kind}","count":{count},"boot":{boot}}}"#
+            );
             // An event is never retained: it would be a press for everyone who comes later.
             if !self.publish_own(Leaf::Button, event.as_bytes(), self.settings.qos(), false) {
                 break;
             }
-            self.unsent.events -= 1;
+            self.unsent.events = later;
+        }
+    }
+
+    /// Says again how the board is doing, when it is time for it.
+    pub(super) fn handle_info_timeout(&mut self) {
+        if self.is_connected() && self.info_at.is_some_and(|at| at <= self.now) {
+            self.info_at = self.settings.info_interval().map(|time| self.now + time);
+            self.unsent.info = self.settings.topics() == Topics::All;
         }
     }
 
@@ -72,7 +85,7 @@ impl Board<'_> {
             properties: Properties::EMPTY,
         };
         let result = self.client.publish(&message);
-        match self.sent(result) {
+        match self.sent(result, false) {
             Sent::Later => {}
             Sent::GivenUp => self.unsent.link = false,
             Sent::Taken(id) => {
@@ -140,10 +153,10 @@ impl Board<'_> {
             properties: Properties::EMPTY,
         };
         let result = self.client.publish(&message);
-        !matches!(self.sent(result), Sent::Later)
+        !matches!(self.sent(result, leaf == Leaf::Button), Sent::Later)
     }
 
-    fn sent(&mut self, result: Result<Option<PacketId>, RequestError>) -> Sent {
+    fn sent(&mut self, result: Result<Option<PacketId>, RequestError>, is_event: bool) -> Sent {
         let reason = match result {
             Ok(id) => return Sent::Taken(id),
             Err(RequestError::Full | RequestError::NotConnected) => return Sent::Later,
@@ -151,7 +164,7 @@ impl Board<'_> {
             Err(RequestError::TooLarge { .. }) => ReasonCode::PacketTooLarge,
             Err(_) => ReasonCode::ImplementationSpecificError,
         };
-        self.notice(Notice::PublishRefused(reason));
+        self.refused(reason, is_event);
         Sent::GivenUp
     }
 
@@ -166,14 +179,22 @@ impl Board<'_> {
     fn write_info(&self, out: &mut dyn Write) -> fmt::Result {
         write!(
             out,
-            r#"{{"role":"{}","version":"{}","mqtt":"{}","uptime":{},"reconnects":{},"presses":{}"#,
+            concat!(
+                r#"{{"role":"{}","version":"{}","mqtt":"{}","uptime":{},"reconnects":{},"#,
+                r#""presses":{},"dropped":{},"offline":{}"#
+            ),
             self.role(),
             env!("CARGO_PKG_VERSION"),
             self.link.version(),
             self.uptime(),
             self.reconnects(),
-            self.presses,
+            self.count,
+            self.dropped_events,
+            self.offline(),
         )?;
+        if self.sleeps_after().is_some() {
+            write!(out, r#","awake_ms":{}"#, self.awake_ms())?;
+        }
         if let Some(address) = self.measured.address {
             write!(out, r#","address":"{address}""#)?;
         }
@@ -229,4 +250,4 @@ impl Write for Escaped<'_> {
     }
 }
 
-const INFO_LEN: usize = 448;
+const INFO_LEN: usize = 544;

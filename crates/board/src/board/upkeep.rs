@@ -8,8 +8,8 @@ use declic_mqtt::Instant;
 use super::Board;
 use crate::console::{Busy, Failure, Job};
 use crate::{
-    Connection, Effect, Gesture, Key, KeySet, LogLevel, Measured, RestartReason, SettingError,
-    Settings, Start, StoreError, Ticket,
+    Change, Connection, Effect, Gesture, Key, KeySet, LogLevel, Measured, RestartReason,
+    SettingError, Settings, Start, StoreError, Ticket,
 };
 
 /// What is to be done for the board itself.
@@ -36,6 +36,7 @@ pub(super) struct Upkeep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pending {
     Store(Key),
+    Light(bool),
     Erase,
 }
 
@@ -91,6 +92,12 @@ impl Board<'_> {
         self.at(now);
         self.started.get_or_insert(self.now);
         self.start = Some(start);
+        self.sleep.pressed(self.now);
+        self.boot = start.boots.unwrap_or(self.boot);
+        if let Some(kept) = start.kept {
+            self.wake(kept);
+        }
+        self.restore_light(start.light);
         let id = self.id();
         let version = env!("CARGO_PKG_VERSION");
         self.put_info(format_args!(
@@ -125,6 +132,11 @@ impl Board<'_> {
             }
         }
         self.hint();
+        if start.pressed {
+            self.button.begin_pressed();
+            let at = self.now;
+            self.handle_change(Change { pressed: true, at }, at);
+        }
     }
 
     /// Something was measured, for `status` and for `declic/<id>/info`. Call it when something
@@ -139,7 +151,8 @@ impl Board<'_> {
         self.measured = measured;
     }
 
-    /// What [`Effect::Store`] or [`Effect::EraseSettings`] asked for is done, or not.
+    /// What [`Effect::Store`], [`Effect::StoreLight`] or [`Effect::EraseSettings`] asked for is done,
+    /// or not.
     pub fn handle_stored(&mut self, ticket: Ticket, result: Result<(), StoreError>, now: Instant) {
         self.at(now);
         let upkeep = &mut self.upkeep;
@@ -162,7 +175,14 @@ impl Board<'_> {
                 self.finish_job(Job::Save, Err(Failure::Store(error)));
                 self.improv_stored(Err(error));
             }
+            (Pending::Light(on), Ok(())) => self.light.stored = Some(on),
+            (Pending::Light(_), Err(error)) => {
+                let text = format_args!("the light's state could not be stored: {error}");
+                self.put_log(LogLevel::Warn, text);
+            }
             (Pending::Erase, Ok(())) => {
+                // Nothing is stored behind that.
+                self.light.stored = Some(self.led.is_on());
                 self.put_log(LogLevel::Warn, format_args!("all settings are forgotten"));
                 self.finish_job(Job::FactoryReset, Ok(0));
                 self.begin_restart();
@@ -222,12 +242,15 @@ impl Board<'_> {
     /// Says goodbye, and has the machine restarted.
     pub(super) fn begin_restart(&mut self) {
         self.put_info(format_args!("restarting"));
+        self.light.hurry(self.now);
         self.upkeep.restart = Restart::By(self.now + GOODBYE_TIME);
         self.shut_down(self.now);
     }
 
     pub(super) fn poll_upkeep(&mut self) -> Option<Effect> {
-        self.led.signal(self.factory_reset.blink(self.now));
+        let status = self.status_light().map(|(on, _)| on);
+        self.led
+            .signal(self.factory_reset.blink(self.now).or(status));
         if let Some(on) = self.led.poll_level() {
             return Some(Effect::SetLed(on));
         }
@@ -240,6 +263,10 @@ impl Board<'_> {
             if let Some(key) = upkeep.to_store.first() {
                 let ticket = upkeep.ticket(Pending::Store(key));
                 return Some(Effect::Store { ticket, key });
+            }
+            if let Some(on) = self.light.poll_store(self.led.is_on(), self.now) {
+                let ticket = upkeep.ticket(Pending::Light(on));
+                return Some(Effect::StoreLight { ticket, on });
             }
         }
         if core::mem::take(&mut upkeep.scan) {

@@ -17,6 +17,7 @@
 //! # Ok::<(), declic_board::SettingError>(())
 //! ```
 
+mod destination;
 pub mod flash;
 mod key_set;
 mod table;
@@ -29,10 +30,11 @@ use core::time::Duration;
 use declic_mqtt::{QoS, TopicFilter, TopicName};
 use heapless::String;
 
+pub use destination::Destination;
 pub use key_set::KeySet;
 pub use table::{Key, Settings};
 use value::Choice;
-pub use value::{Accepts, LedKind, LogLevel, Role, Topics, VersionChoice};
+pub use value::{Accepts, LedKind, LedRestore, LogLevel, Role, Topics, VersionChoice};
 
 impl Settings {
     /// Sets the setting named `key` to what `value` says.
@@ -196,12 +198,18 @@ impl Settings {
         self.factory_reset_button.0
     }
 
-    /// The broker's name or address; `None` while it is not set.
+    /// Where the broker is, as it was set: [`Self::brokers`] takes it apart. `None` while it is not
+    /// set.
     pub fn broker(&self) -> Option<&str> {
         set(self.broker.as_str())
     }
 
-    /// The broker's TCP port.
+    /// The brokers that are set, in the order in which they are tried.
+    pub fn brokers(&self) -> impl Iterator<Item = Destination<'_>> {
+        Destination::list(self.broker.as_str(), self.port())
+    }
+
+    /// The TCP port of a broker that is set without one.
     pub const fn port(&self) -> u16 {
         self.port.get() as u16
     }
@@ -283,6 +291,36 @@ impl Settings {
     /// How long the button's contact must be quiet.
     pub const fn debounce(&self) -> Duration {
         Duration::from_millis(self.debounce.get() as u64)
+    }
+
+    /// How soon a second press makes a double press; zero for never.
+    pub const fn double_press(&self) -> Duration {
+        Duration::from_millis(self.double_press.get() as u64)
+    }
+
+    /// How long the button is held until that is no press any more; zero for never.
+    pub const fn hold_press(&self) -> Duration {
+        Duration::from_millis(self.hold_press.get() as u64)
+    }
+
+    /// What the light is after a restart.
+    pub const fn led_restore(&self) -> LedRestore {
+        self.led_restore
+    }
+
+    /// Whether the LED shows that there is no connection.
+    pub const fn led_status(&self) -> bool {
+        self.led_status.0
+    }
+
+    /// The time between two messages on `declic/<id>/info`; `None` for only when connecting.
+    pub const fn info_interval(&self) -> Option<Duration> {
+        some_seconds(self.info_interval.get())
+    }
+
+    /// How long the board stays awake when there is nothing to do; `None` for always.
+    pub const fn sleep(&self) -> Option<Duration> {
+        some_seconds(self.sleep.get())
     }
 
     /// Seconds of keep-alive; 0 for none.
@@ -422,6 +460,13 @@ impl fmt::Display for SettingError {
 
 impl core::error::Error for SettingError {}
 
+const fn some_seconds(seconds: u32) -> Option<Duration> {
+    match seconds {
+        0 => None,
+        seconds => Some(Duration::from_secs(seconds as u64)),
+    }
+}
+
 /// `text`, unless it is empty.
 fn set(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
@@ -442,7 +487,7 @@ pub(crate) fn shortened(text: &str) -> String<SHOWN_LEN> {
 }
 
 /// Bytes of the longest value that a setting can have.
-pub const LONGEST_VALUE: usize = 64;
+pub const LONGEST_VALUE: usize = 96;
 
 const CHECKED: &str = "topic and pair are checked when they are set";
 const SHOWN_LEN: usize = 40;

@@ -3,9 +3,9 @@
 use core::fmt;
 
 use super::value::{
-    Accepts, Address, BoardName, Choice, ClientId, Credential, Host, HostName, LedKind, LogLevel,
-    Name, Network, Number, OnOff, Pair, Payload, Pin, Role, SettingValue, Ssid, Topic, Topics,
-    VersionChoice, WifiPassword,
+    Accepts, Address, BoardName, Brokers, Choice, ClientId, Credential, HostName, LedKind,
+    LedRestore, LogLevel, Name, Network, Number, OnOff, Pair, Payload, Pin, Role, SettingValue,
+    Ssid, Topic, Topics, VersionChoice, WifiPassword,
 };
 
 macro_rules! settings {
@@ -108,10 +108,11 @@ settings! {
         "Name of the Wi-Fi network; capital letters count.";
     40 WifiPassword "wifi-password" wifi_password: WifiPassword = "", "",
         "Password of the Wi-Fi network; empty for an open one. Never shown.";
-    18 Broker "broker" broker: Host = "", "",
-        "Name or address of the broker.";
+    18 Broker "broker" broker: Brokers = "", "",
+        "Name or address of the broker. Of several, the next one is tried when one can't be \
+         reached; mdns searches the network for one.";
     19 Port "port" port: Number<1, 65_535> = "1883", "",
-        "TCP port of the broker.";
+        "TCP port of a broker that is set without one.";
     20 User "user" user: Credential = "", "",
         "User name for the broker.";
     21 Password "password" password: Credential = "", "",
@@ -134,6 +135,12 @@ settings! {
         "The board's own topics: all, only status (online or offline), or none.";
     30 Debounce "debounce" debounce: Number<0, 1_000> = "50", "ms",
         "How long the button's contact must be quiet before a press counts.";
+    54 DoublePress "double-press" double_press: Number<0, 2_000> = "0", "ms",
+        "How soon after a press a second one makes both a double press. 0: every press counts at \
+         once.";
+    55 HoldPress "hold-press" hold_press: Number<0, 5_000> = "0", "ms",
+        "How long the button is held until that is a hold and no press. 0: every press counts at \
+         once.";
     31 KeepAlive "keep-alive" keep_alive: Number<0, 3_600> = "30", "s",
         "Longest silence on the connection; 0 switches the check off.";
     32 PingTimeout "ping-timeout" ping_timeout: Number<1, 60> = "10", "s",
@@ -150,6 +157,11 @@ settings! {
         "Longest wait between two attempts.";
     38 StableUptime "stable-uptime" stable_uptime: Number<0, 3_600> = "30", "s",
         "How long a connection must last before waits begin at their shortest again.";
+    56 InfoInterval "info-interval" info_interval: Number<0, 86_400> = "300", "s",
+        "How often the board says how it is doing on its topic info; 0 only when it connects.";
+    57 Sleep "sleep" sleep: Number<0, 3_600> = "0", "s",
+        "How long a publisher stays awake when all it had to say has arrived, before it sleeps \
+         until the next press; 0 never sleeps.";
     41 HostName "hostname" host_name: HostName = "", "",
         "The board's name in the network; empty for declic- and the board's id.";
     42 Address "address" address: Network = "", "",
@@ -168,6 +180,12 @@ settings! {
         "Number of the LED's GPIO; auto for the model's.";
     49 LedKind "led-kind" led_kind: LedKind = "auto", "",
         "What the LED is: lit by a high or a low level, a WS2812, or none; auto for the model's.";
+    52 LedRestore "led-restore" led_restore: LedRestore = "retained", "",
+        "What the light is after a restart: what a retained message says, what it was (kept in \
+         flash), off, or on.";
+    53 LedStatus "led-status" led_status: OnOff = "off", "",
+        "Whether the LED flashes while the board is not connected: twice for no network, once for \
+         no broker.";
     50 LogLevel "log-level" log_level: LogLevel = "info", "",
         "How much the console tells.";
     51 FactoryResetButton "factory-reset-button" factory_reset_button: OnOff = "on", "",

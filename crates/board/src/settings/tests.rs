@@ -82,7 +82,7 @@ fn an_error_names_the_key_the_value_and_the_limit() {
         (
             "broker",
             "mqtt://x",
-            "broker can't be `mqtt://x`: it is a host name or an address, without mqtt:// and port, at most 64 bytes",
+            "broker can't be `mqtt://x`: it is names or addresses without mqtt://, with or without :port, or mdns, at most 96 bytes",
         ),
         (
             "name",
@@ -139,10 +139,11 @@ fn numbers_of_keys_are_never_changed() {
         "role name broker port user password client-id topic pair payload-on payload-off qos \
          retain topics debounce keep-alive ping-timeout connect-timeout session-expiry mqtt \
          backoff-base backoff-cap stable-uptime wifi-ssid wifi-password hostname address gateway \
-         dns board button-pin button-active-low led-pin led-kind log-level factory-reset-button"
+         dns board button-pin button-active-low led-pin led-kind log-level factory-reset-button \
+         led-restore led-status double-press hold-press info-interval sleep"
     );
     assert_eq!(sorted[0].0, 16);
-    assert_eq!(sorted[sorted.len() - 1].0, 51);
+    assert_eq!(sorted[41].0, 57);
 }
 
 #[test]

@@ -200,6 +200,18 @@ words! {
         None = "none",
     }
 
+    /// What the light is after a restart.
+    LedRestore {
+        /// Dark, until a retained message says what it is.
+        Retained = "retained",
+        /// As it was, until a retained message says what it is.
+        Flash = "flash",
+        /// Off, whatever is retained.
+        Off = "off",
+        /// On, whatever is retained.
+        On = "on",
+    }
+
     /// How much a log line matters, and down to which the console shows them.
     LogLevel {
         /// Something does not work.
@@ -412,9 +424,9 @@ texts! {
     /// A name for people.
     Name[NAME_LEN], "a text", |_| true;
 
-    /// A broker's name or address, or nothing.
-    Host[64], "a host name or an address, without mqtt:// and port", |text| {
-        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte))
+    /// Where brokers are, or nothing.
+    Brokers[BROKERS_LEN], "names or addresses without mqtt://, with or without :port, or mdns", |text| {
+        text.is_empty() || super::destination::is_list(text)
     };
 
     /// A user name or a password, or nothing.
@@ -465,3 +477,4 @@ texts! {
 
 pub(super) const NAME_LEN: usize = 32;
 pub(super) const TOPIC_LEN: usize = 64;
+pub(super) const BROKERS_LEN: usize = super::LONGEST_VALUE;

@@ -110,6 +110,19 @@ impl Owner {
         self.bench.transport_opened();
     }
 
+    /// Lets time pass until the board opens a transport.
+    fn wait_for_attempt(&mut self) {
+        while self.transport != Transport::Opening {
+            let next = self
+                .bench
+                .board
+                .poll_timeout()
+                .expect("an attempt is planned");
+            let wait = next.since(self.bench.now);
+            self.happen(&Happening::Pass(wait.as_millis() as u64 + 1));
+        }
+    }
+
     fn happen(&mut self, happening: &Happening) {
         let bench = &mut self.bench;
         let now = bench.now;
@@ -185,6 +198,7 @@ proptest! {
         owner.happen(&Happening::Answers(true, false));
         owner.happen(&Happening::LinkDown);
         owner.happen(&Happening::LinkUp);
+        owner.wait_for_attempt();
         owner.bench.forget();
         owner.happen(&Happening::Opens(true));
         prop_assert!(owner.bench.board.is_connected());

@@ -46,7 +46,7 @@ fn a_board_says_who_it_is_that_it_is_online_and_what_it_wants() {
             "SUBSCRIBE esp32/data qos1 no-local declic/0a0b0c0d0e0f/led/set qos1",
             "PUBLISH declic/0a0b0c0d0e0f/led OFF qos0 retain",
             "PUBLISH declic/0a0b0c0d0e0f/info {\"role\":\"both\",\"version\":\"0.1.0\",\
-             \"mqtt\":\"5.0\",\"uptime\":0,\"reconnects\":0,\"presses\":0} qos0 retain",
+             \"mqtt\":\"5.0\",\"uptime\":0,\"reconnects\":0,\"presses\":0,\"dropped\":0,\"offline\":0} qos0 retain",
         ]
     );
     assert_eq!(
@@ -339,12 +339,48 @@ fn a_network_that_flickers_leaves_one_transport_open() {
         bench.board.handle_link(true, bench.now);
     }
     bench.drive();
+    assert_eq!(bench.effects, [Effect::CloseTransport]);
+    bench.wait_for_attempt();
     assert_eq!(
         bench.effects,
         [Effect::CloseTransport, Effect::OpenTransport]
     );
     bench.open_transport();
     assert!(bench.board.is_connected());
+}
+
+#[test]
+fn a_network_that_comes_and_goes_makes_no_more_attempts_than_a_broker_that_does() {
+    let mut bench = Bench::connected(&[]);
+    let mut attempts = 0;
+    for _ in 0..600 {
+        bench.board.handle_link(false, bench.now);
+        bench.drive();
+        bench.pass(Duration::from_millis(50));
+        bench.board.handle_link(true, bench.now);
+        bench.drive();
+        bench.pass(Duration::from_millis(950));
+        let opens = |effect: &&Effect| **effect == Effect::OpenTransport;
+        attempts += bench.effects.iter().filter(opens).count();
+        bench.effects.clear();
+    }
+    assert!(attempts < 60, "{attempts} attempts in ten minutes");
+    bench.pass(Duration::from_secs(60));
+    assert!(bench.effects.contains(&Effect::OpenTransport));
+}
+
+#[test]
+fn a_network_that_was_there_for_long_is_back_at_once() {
+    let mut bench = Bench::connected(&[]);
+    bench.pass(Duration::from_secs(30));
+    for up in [false, true] {
+        bench.board.handle_link(up, bench.now);
+    }
+    bench.drive();
+    assert_eq!(
+        bench.effects,
+        [Effect::CloseTransport, Effect::OpenTransport]
+    );
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn status_says_how_the_board_is_doing() {
             "restart-reason=power on",
             "free-memory=40000",
             "unsaved=0",
+            "offline=0",
             "ok"
         ]
     );

@@ -96,8 +96,8 @@ fn info_has_what_the_machine_knows_and_nothing_that_it_does_not() {
         [concat!(
             r#"{"role":"both","version":""#,
             env!("CARGO_PKG_VERSION"),
-            r#"","mqtt":"5.0","uptime":0,"reconnects":0,"presses":0,"address":"192.168.1.50","#,
-            r#""rssi":-61,"chip":"ESP32-C3","boots":3,"restart":"panic at src\\\"main.rs:7"} "#,
+            r#"","mqtt":"5.0","uptime":0,"reconnects":0,"presses":0,"dropped":0,"offline":0,"#,
+            r#""address":"192.168.1.50","rssi":-61,"chip":"ESP32-C3","boots":3,"restart":"panic at src\\\"main.rs:7"} "#,
             "qos0 retain"
         )]
     );
