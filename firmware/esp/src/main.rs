@@ -74,6 +74,7 @@ async fn main(spawner: Spawner) {
     let start = Start {
         has_wifi: true,
         boots: store.as_mut().and_then(|store| store.count_boot().ok()),
+        light: store.as_mut().and_then(Store::light),
         settings: loaded,
         ..Start::new(CHIP.title, restart::take_reason())
     };

@@ -7,7 +7,7 @@ use core::mem::take;
 use core::pin::pin;
 use core::task::Poll;
 
-use declic_board::{Board, Effect, LogLevel, Measured, Notice, StoreError};
+use declic_board::{Board, Effect, LONGEST_VALUE, LogLevel, Measured, Notice, StoreError};
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
@@ -142,8 +142,11 @@ impl<M: Machine> Owner<M> {
 
     /// The connection is being opened. Returns whether it is.
     async fn opening(&mut self, socket: &mut TcpSocket<'static>) -> bool {
-        let host = String::<64>::try_from(self.board.settings().broker().unwrap_or_default());
-        let (host, port) = (host.unwrap_or_default(), self.board.settings().port());
+        let Some(to) = self.board.destination() else {
+            return false;
+        };
+        let host = String::<LONGEST_VALUE>::try_from(to.host).unwrap_or_default();
+        let port = to.port;
         let mut connect = pin!(net::connect(self.stack, socket, &host, port));
         loop {
             match select(connect.as_mut(), self.wait()).await {
@@ -253,6 +256,12 @@ impl<M: Machine> Owner<M> {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::OpenTransport => self.wishes.open = true,
+            Effect::FindBroker => {
+                let now = clock::now();
+                let text = format_args!("this board can't search for a broker yet");
+                self.board.log(LogLevel::Error, text, now);
+                self.board.handle_connect_failed(now);
+            }
             Effect::CloseTransport => {
                 self.wishes.close = true;
                 self.wishes.open = false;
@@ -260,6 +269,10 @@ impl<M: Machine> Owner<M> {
             Effect::Store { ticket, key } => {
                 let value = self.board.edited().value(key);
                 let result = stored(self.store.as_mut(), |store| store.store(key, &value));
+                self.board.handle_stored(ticket, result, clock::now());
+            }
+            Effect::StoreLight { ticket, on } => {
+                let result = stored(self.store.as_mut(), |store| store.store_light(on));
                 self.board.handle_stored(ticket, result, clock::now());
             }
             Effect::EraseSettings { ticket } => {

@@ -42,6 +42,19 @@ impl<F: NorFlash> Store<F> {
         block_on(self.0.store(key, value))
     }
 
+    /// See [`SettingsStore::store_light`].
+    ///
+    /// # Errors
+    /// The flash can't be written.
+    pub fn store_light(&mut self, on: bool) -> Result<(), StoreError> {
+        block_on(self.0.store_light(on))
+    }
+
+    /// See [`SettingsStore::light`]; `None` also where the flash can't be read.
+    pub fn light(&mut self) -> Option<bool> {
+        block_on(self.0.light()).ok().flatten()
+    }
+
     /// See [`SettingsStore::forget`].
     ///
     /// # Errors

@@ -47,6 +47,7 @@ async fn main(spawner: Spawner) {
     let (settings, loaded) = load(store.as_mut(), factory_settings());
     let start = Start {
         boots: store.as_mut().and_then(|store| store.count_boot().ok()),
+        light: store.as_mut().and_then(Store::light),
         settings: loaded,
         ..Start::new("QEMU riscv32", reason)
     };

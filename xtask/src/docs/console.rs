@@ -58,7 +58,7 @@ const LINES: [(&str, &str, &str); 5] = [
     ),
 ];
 
-const STATUS: [(&str, &str, &str); 22] = [
+const STATUS: [(&str, &str, &str); 24] = [
     (
         "console",
         "version of this interface",
@@ -128,6 +128,16 @@ const STATUS: [(&str, &str, &str); 22] = [
         "unsaved",
         "settings that `save` would store",
         "réglages que `save` enregistrerait",
+    ),
+    (
+        "offline",
+        "seconds without a connection since the start",
+        "secondes sans connexion depuis le démarrage",
+    ),
+    (
+        "awake-ms",
+        "milliseconds awake since the board was last without power, of boards that sleep",
+        "millisecondes d'éveil depuis la dernière coupure, pour les cartes qui dorment",
     ),
 ];
 

@@ -91,7 +91,7 @@ impl Board<'_> {
             FLASH_PERIOD
         };
         let until = Instant::from_millis((now / length + 1) * length);
-        Some((is_flashing && step % 2 == 0, until))
+        Some((is_flashing && step.is_multiple_of(2), until))
     }
 }
 

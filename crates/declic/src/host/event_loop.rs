@@ -5,7 +5,9 @@ use std::io;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use declic_board::{Board, BoardId, Cause, Effect, Notice, ScanError, Settings, Storage};
+use declic_board::{
+    Board, BoardId, Cause, Effect, Kept, Notice, RestartReason, ScanError, Settings, Start, Storage,
+};
 use mio::{Events, Poll, Token};
 
 use super::transport::{Moved, Opened, Transport};
@@ -31,9 +33,20 @@ pub(super) struct EventLoop {
     /// What a new board has, and what this one has after a restart.
     given: Settings,
     saved: Settings,
-    restart: bool,
+    /// The light's state that the board had stored.
+    light: Option<bool>,
+    /// What the board wants to happen to its machine.
+    ending: Option<Ending>,
     /// What was reported last.
     status: Status,
+}
+
+/// How a board's run ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    Restart,
+    /// The board sleeps until the button is pressed.
+    Sleep(Kept),
 }
 
 /// However the thread ends, the observer is told.
@@ -72,44 +85,93 @@ impl EventLoop {
             typed: VecDeque::new(),
             saved: settings.clone(),
             given: settings,
-            restart: false,
+            light: None,
+            ending: None,
             status: Status::default(),
         }
     }
 
-    /// Runs a board until it is told to stop, however often it restarts.
+    /// Runs a board until it is told to stop, however often it restarts and sleeps.
     pub(super) fn run(mut self, id: BoardId, mut seed: u64) {
-        while self.run_once(id, seed) {
+        let mut start = Start::new(CHIP, RestartReason::PowerOn);
+        while let Some(ending) = self.run_once(id, seed, start) {
             seed = seed.wrapping_add(1);
-            self.restart = false;
             self.stopped = false;
-            self.contact_opens = None;
+            start = match ending {
+                Ending::Restart => {
+                    self.contact_opens = None;
+                    Start::new(CHIP, RestartReason::Requested)
+                }
+                Ending::Sleep(kept) => {
+                    if !self.sleep() {
+                        return;
+                    }
+                    Start {
+                        kept: Some(kept),
+                        pressed: true,
+                        ..Start::new(CHIP, RestartReason::DeepSleep)
+                    }
+                }
+            };
         }
     }
 
-    /// Runs a board; returns whether it wants to start again.
-    fn run_once(&mut self, id: BoardId, seed: u64) -> bool {
+    /// Waits until the button is pressed; returns whether it is.
+    fn sleep(&mut self) -> bool {
+        // The waker is for the poll; here nothing else can happen.
+        while let Ok(order) = self.orders.recv() {
+            match order {
+                Order::Press => {
+                    self.contact_opens = Some(Instant::now());
+                    return true;
+                }
+                Order::Hold(time) => {
+                    self.contact_opens = Some(Instant::now() + time);
+                    return true;
+                }
+                Order::Stop => return false,
+                Order::Report => (self.observer)(Report {
+                    at: Instant::now(),
+                    news: News::Asked,
+                    status: self.status,
+                }),
+                Order::Type(_) | Order::Resolved(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Runs a board; returns what becomes of its machine, unless it was told to stop.
+    fn run_once(&mut self, id: BoardId, seed: u64, start: Start) -> Option<Ending> {
         let mut storage = Storage::new();
         let mut board = Board::new(id, self.saved.clone(), seed, storage.memory());
         let mut events = Events::with_capacity(16);
-        board.handle_level(false, self.clock.now());
+        let start = Start {
+            light: self.light,
+            can_sleep: true,
+            ..start
+        };
+        board.handle_start(start, self.clock.now());
+        board.handle_level(start.pressed, self.clock.now());
         board.handle_link(true, self.clock.now());
         loop {
             self.turn(&mut board);
-            if self.restart && self.stop_at.is_none() {
+            if let Some(ending) = self.ending.take_if(|_| self.stop_at.is_none()) {
                 self.transport.close();
-                self.report(News::Restarted(Box::new(self.saved.clone())), &board);
-                return true;
+                if let Ending::Restart = ending {
+                    self.report(News::Restarted(Box::new(self.saved.clone())), &board);
+                }
+                return Some(ending);
             }
             if self.stopped || self.stop_at.is_some_and(|at| at <= Instant::now()) {
-                return false;
+                return None;
             }
             let timeout = self.timeout(&board);
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 // The system's event queue is gone; there is no way on.
-                return false;
+                return None;
             }
             for event in &events {
                 if event.token() != WAKER {
@@ -228,9 +290,9 @@ impl EventLoop {
         while let Some(effect) = board.poll_effect() {
             match effect {
                 Effect::OpenTransport => {
-                    let settings = board.settings();
-                    let host = settings.broker().unwrap_or_default();
-                    self.transport.open(host, settings.port(), &self.inbox);
+                    if let Some(to) = board.destination() {
+                        self.transport.open(to.host, to.port, &self.inbox);
+                    }
                     let opened = self.transport.turn(None, self.poll.registry());
                     self.handle_opened(opened, board);
                 }
@@ -250,14 +312,20 @@ impl EventLoop {
                     self.saved = board.edited().clone();
                     board.handle_stored(ticket, Ok(()), self.clock.now());
                 }
+                Effect::StoreLight { ticket, on } => {
+                    self.light = Some(on);
+                    board.handle_stored(ticket, Ok(()), self.clock.now());
+                }
                 Effect::EraseSettings { ticket } => {
                     self.saved = self.given.clone();
+                    self.light = None;
                     board.handle_stored(ticket, Ok(()), self.clock.now());
                 }
                 Effect::Scan => {
                     board.handle_scanned(Err(ScanError::NoWifi), self.clock.now());
                 }
-                Effect::Restart => self.restart = true,
+                Effect::Restart => self.ending = Some(Ending::Restart),
+                Effect::Sleep => self.ending = Some(Ending::Sleep(board.kept())),
                 // The observer sees the light in every report.
                 _ => {}
             }
@@ -297,6 +365,9 @@ impl EventLoop {
         });
     }
 }
+
+/// What a board here runs on.
+const CHIP: &str = "computer";
 
 fn status(board: &Board<'_>) -> Status {
     Status {

@@ -44,6 +44,7 @@ fn view(look: Look, join: Join) -> View {
         500,
         false,
         Notice::Pressed {
+            kind: declic_board::PressKind::Press,
             count: 1,
             sends: Some(true),
         },
