@@ -256,7 +256,7 @@ impl<'m> World<'m> {
             Effect::Notice(notice) => {
                 let accepted = matches!(notice, Notice::Connected { .. });
                 self.nodes[index].counters.connections += u64::from(accepted);
-                if let Notice::Pressed { count, sends } = notice {
+                if let Notice::Pressed { count, sends, .. } = notice {
                     self.records.push(now, || Fact::Pressed {
                         board,
                         count,
