@@ -10,7 +10,7 @@ use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
 
 use super::connection::{ConnId, State, pause};
 use super::timers::Timer;
-use super::{CloseReason, Effect, Engine};
+use super::{CloseReason, Effect, Engine, Limits};
 
 /// Which question an answer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -150,6 +150,47 @@ impl Engine {
         } else {
             connect.client_id
         };
+        let properties = connect.properties;
+        let wanted_expiry = match connect.version {
+            ProtocolVersion::V3_1_1 if connect.clean_start => 0,
+            ProtocolVersion::V3_1_1 => u32::MAX,
+            ProtocolVersion::V5 => properties.session_expiry_interval().unwrap_or(0),
+        };
+        let expiry = limited_expiry(&self.limits, wanted_expiry);
+        let keep_alive = match (connect.version, self.limits.keep_alive) {
+            (ProtocolVersion::V5, Some(limit))
+                if connect.keep_alive == 0 || connect.keep_alive > limit =>
+            {
+                limit
+            }
+            _ => connect.keep_alive,
+        };
+        let mut announced = Vec::new();
+        if connect.version == ProtocolVersion::V5 {
+            announce_limits(&self.limits, &mut announced);
+            if expiry != wanted_expiry {
+                announced.push(Property::SessionExpiryInterval(expiry));
+            }
+            if keep_alive != connect.keep_alive {
+                announced.push(Property::ServerKeepAlive(keep_alive));
+            }
+            if connect.client_id.is_empty() {
+                announced.push(Property::AssignedClientIdentifier(client_id));
+            }
+        }
+        let connack = |session_present| {
+            Packet::ConnAck(ConnAck {
+                session_present,
+                reason: ReasonCode::Success,
+                properties: Properties::new(&announced),
+            })
+        };
+        let length = connack(false).encoded_len(connect.version);
+        if length.is_ok_and(|length| length > self.conns[slot].packet_size as usize) {
+            // `[MQTT-3.1.2-24]` of 5.0: without a CONNACK there is no connection.
+            let reason = CloseReason::Protocol(ReasonCode::PacketTooLarge);
+            return self.close(slot, reason, now);
+        }
         // `[MQTT-3.1.4-2]`, in 5.0 `[MQTT-3.1.4-3]`
         let found = self.find_session(client_id);
         if let Some(old) = found.and_then(|session| self.sessions[session as usize].conn) {
@@ -178,21 +219,6 @@ impl Engine {
                 session
             }
             None => self.new_session(client_id),
-        };
-        let properties = connect.properties;
-        let wanted_expiry = match connect.version {
-            ProtocolVersion::V3_1_1 if connect.clean_start => 0,
-            ProtocolVersion::V3_1_1 => u32::MAX,
-            ProtocolVersion::V5 => properties.session_expiry_interval().unwrap_or(0),
-        };
-        let expiry = limited_expiry(&self.limits, wanted_expiry);
-        let keep_alive = match (connect.version, self.limits.keep_alive) {
-            (ProtocolVersion::V5, Some(limit))
-                if connect.keep_alive == 0 || connect.keep_alive > limit =>
-            {
-                limit
-            }
-            _ => connect.keep_alive,
         };
         let state = &mut self.sessions[session as usize];
         state.conn = Some(slot);
@@ -223,25 +249,7 @@ impl Engine {
             version: connect.version,
             session_present: found.is_some(),
         });
-        let mut announced = Vec::new();
-        if connect.version == ProtocolVersion::V5 {
-            self.announce_limits(&mut announced);
-            if expiry != wanted_expiry {
-                announced.push(Property::SessionExpiryInterval(expiry));
-            }
-            if keep_alive != connect.keep_alive {
-                announced.push(Property::ServerKeepAlive(keep_alive));
-            }
-            if connect.client_id.is_empty() {
-                announced.push(Property::AssignedClientIdentifier(client_id));
-            }
-        }
-        let connack = ConnAck {
-            session_present: found.is_some(),
-            reason: ReasonCode::Success,
-            properties: Properties::new(&announced),
-        };
-        self.answer(slot, &Packet::ConnAck(connack));
+        self.answer(slot, &connack(found.is_some()));
         if found.is_some() {
             self.redeliver(slot, session);
         }
@@ -300,26 +308,6 @@ impl Engine {
         self.keep_tail(slot, packet, now);
     }
 
-    fn announce_limits(&self, properties: &mut Vec<Property<'_>>) {
-        let limits = &self.limits;
-        if let Some(maximum) = NonZeroU16::new(limits.inbound_in_flight)
-            && maximum != NonZeroU16::MAX
-        {
-            properties.push(Property::ReceiveMaximum(maximum));
-        }
-        let size = u32::try_from(limits.packet_size)
-            .ok()
-            .and_then(NonZeroU32::new);
-        if let Some(size) = size
-            && size.get() < MAX_VARINT
-        {
-            properties.push(Property::MaximumPacketSize(size));
-        }
-        if limits.topic_aliases > 0 {
-            properties.push(Property::TopicAliasMaximum(limits.topic_aliases));
-        }
-    }
-
     /// A client identifier that nobody uses and nobody guesses.
     fn new_client_id(&mut self) -> Box<str> {
         loop {
@@ -332,9 +320,28 @@ impl Engine {
     }
 }
 
-fn limited_expiry(limits: &super::Limits, wanted: u32) -> u32 {
+fn limited_expiry(limits: &Limits, wanted: u32) -> u32 {
     let limit = limits
         .session_expiry
         .map_or(u64::MAX, |limit| limit.as_secs());
     wanted.min(u32::try_from(limit).unwrap_or(u32::MAX))
+}
+
+fn announce_limits(limits: &Limits, properties: &mut Vec<Property<'_>>) {
+    if let Some(maximum) = NonZeroU16::new(limits.inbound_in_flight)
+        && maximum != NonZeroU16::MAX
+    {
+        properties.push(Property::ReceiveMaximum(maximum));
+    }
+    let size = u32::try_from(limits.packet_size)
+        .ok()
+        .and_then(NonZeroU32::new);
+    if let Some(size) = size
+        && size.get() < MAX_VARINT
+    {
+        properties.push(Property::MaximumPacketSize(size));
+    }
+    if limits.topic_aliases > 0 {
+        properties.push(Property::TopicAliasMaximum(limits.topic_aliases));
+    }
 }
