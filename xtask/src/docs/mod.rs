@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: the reference pages, made from the code and the data they describe.
 
 mod boards;
+mod conformance;
 mod console;
 mod language;
 mod markdown;
@@ -49,7 +50,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<(), Box<dyn Error>> {
 fn pages(root: &Path) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     let boards = boards::Table::read(root)?;
     let partitions = partitions::read(root)?;
-    let mut pages = Vec::new();
+    let mut pages = vec![("docs/conformance.md".to_owned(), conformance::page(root)?)];
     for language in [Language::English, Language::french()?] {
         let folder = language.pick("docs/reference", "docs/fr/reference");
         for (name, text) in [
@@ -75,6 +76,7 @@ cargo xtask docs [--check]
 
 Writes the reference pages in docs/reference and docs/fr/reference, which are made from the
 settings' and the console's tables, boards.toml and firmware/esp/partitions.csv. French texts of these are in
-xtask/src/docs/french.toml; what has none there stays English.
+xtask/src/docs/french.toml; what has none there stays English. docs/conformance.md comes from the tests in
+crates/broker/tests/conformance.
 
 --check  write nothing; fail if a page is not up to date";
