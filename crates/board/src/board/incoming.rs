@@ -114,7 +114,9 @@ impl Board<'_> {
                 {
                     self.count_online();
                     self.link.stop();
-                    if !self.is_leaving() {
+                    if self.is_leaving() {
+                        self.said_goodbye();
+                    } else {
                         self.notice(Notice::Stopped);
                     }
                 }

@@ -157,15 +157,18 @@ impl Board<'_> {
         if !self.is_leaving() || self.connection() != Connection::Stopped {
             return None;
         }
-        if self.unsent.events > 0 && self.sleep.pressed_at + AWAKE_LIMIT > self.now {
-            // Pressed while it said goodbye.
-            self.sleep.stage = Stage::Awake;
-            self.link.resume(self.now);
-            return None;
-        }
         self.sleep.stage = Stage::Tired;
         self.notice(Notice::Sleeping(self.awake()));
         self.notices.pop_front().map(Effect::Notice)
+    }
+
+    /// The connection ended as the board wanted, and it would sleep now.
+    pub(super) fn said_goodbye(&mut self) {
+        if self.unsent.events > 0 && self.sleep.pressed_at + AWAKE_LIMIT > self.now {
+            // Pressed meanwhile.
+            self.sleep.stage = Stage::Awake;
+            self.link.resume(self.now);
+        }
     }
 
     /// Whether the board says goodbye because it wants to sleep.

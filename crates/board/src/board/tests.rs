@@ -2,8 +2,12 @@
 
 mod anything;
 mod bench;
+mod brokers;
 mod connecting;
 mod console;
+mod events;
 mod improv;
+mod light;
 mod pressing;
+mod sleeping;
 mod upkeep;

@@ -14,7 +14,7 @@ use declic_mqtt::packet::{
 use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicName};
 
 use crate::improv::{self, Parser, Taken};
-use crate::{Board, BoardId, Effect, Notice, Settings, Storage};
+use crate::{Board, BoardId, Effect, Notice, Settings, Start, Storage};
 
 pub const LINK: &str = "esp32/data";
 pub const STATUS: &str = "declic/0a0b0c0d0e0f/status";
@@ -54,6 +54,8 @@ pub struct Answers {
     pub publish: bool,
     /// SUBACK.
     pub subscribe: ReasonCode,
+    /// The other broker that it names in its CONNACK.
+    pub reference: &'static str,
     /// Says in its CONNACK that it has neither QoS 1 nor retained messages.
     pub poor: bool,
 }
@@ -61,6 +63,24 @@ pub struct Answers {
 impl Bench {
     /// A board with the given settings and its link up; the transport is not open yet.
     pub fn new(settings: &[(&str, &str)]) -> Self {
+        let mut bench = Self::off(settings);
+        bench.board.handle_link(true, bench.now);
+        bench.drive();
+        bench
+    }
+
+    /// A machine that has just started: the contact is open, the link comes.
+    pub fn start(settings: &[(&str, &str)], start: Start) -> Self {
+        let mut bench = Self::off(settings);
+        bench.board.handle_start(start, bench.now);
+        bench.board.handle_level(false, bench.now);
+        bench.board.handle_link(true, bench.now);
+        bench.drive();
+        bench
+    }
+
+    /// A board that nothing has happened to.
+    fn off(settings: &[(&str, &str)]) -> Self {
         let mut all = Settings::default();
         all.set("broker", "broker.test").unwrap();
         for (key, value) in settings {
@@ -68,7 +88,7 @@ impl Bench {
         }
         let id = BoardId::new([0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f]);
         let storage = Box::leak(Box::new(Storage::new()));
-        let mut bench = Self {
+        Self {
             board: Board::new(id, all, 42, storage.memory()),
             now: Instant::from_millis(1_000),
             effects: Vec::new(),
@@ -83,14 +103,12 @@ impl Bench {
                 session_present: false,
                 publish: true,
                 subscribe: ReasonCode::GrantedQoS1,
+                reference: "",
                 poor: false,
             },
             received: Vec::new(),
             version: ProtocolVersion::V5,
-        };
-        bench.board.handle_link(true, bench.now);
-        bench.drive();
-        bench
+        }
     }
 
     /// As [`Self::new`], and connected; what that took is forgotten.
@@ -108,6 +126,35 @@ impl Bench {
         self.frames.clear();
         self.notices.clear();
         self.effects.clear();
+    }
+
+    /// The transport that the board asked for can't be opened.
+    pub fn refuse_transport(&mut self) {
+        assert_eq!(self.effects.pop(), Some(Effect::OpenTransport));
+        self.board.handle_connect_failed(self.now);
+        self.drive();
+    }
+
+    /// The broker that the board is connected to or tries next, as `host:port`.
+    pub fn destination(&self) -> String {
+        let to = self.board.destination().expect("a broker is set");
+        format!("{}:{}", to.host, to.port)
+    }
+
+    /// The contact closes or opens, and that is debounced.
+    pub fn level(&mut self, closed: bool) {
+        self.board.handle_level(closed, self.now);
+        self.drive();
+        self.pass(Duration::from_millis(50));
+    }
+
+    /// What the LED was told, in order.
+    pub fn leds(&self) -> Vec<bool> {
+        let led = |effect: &Effect| match effect {
+            Effect::SetLed(on) => Some(*on),
+            _ => None,
+        };
+        self.effects.iter().filter_map(led).collect()
     }
 
     /// The transport that the board asked for opens.
@@ -333,11 +380,16 @@ impl Bench {
                         Property::MaximumQoS(QoS::AtMostOnce),
                         Property::RetainAvailable(false),
                     ];
+                    let reference = [Property::ServerReference(answers.reference)];
                     if let Some(reason) = answers.connect {
                         self.feed(&Packet::ConnAck(ConnAck {
                             session_present: answers.session_present,
                             reason,
-                            properties: Properties::new(if answers.poor { &poor } else { &[] }),
+                            properties: Properties::new(match answers {
+                                Answers { poor: true, .. } => &poor,
+                                Answers { reference: "", .. } => &[],
+                                _ => &reference,
+                            }),
                         }));
                     }
                 }

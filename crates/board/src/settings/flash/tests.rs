@@ -230,6 +230,48 @@ fn starts_are_counted_and_the_count_outlives_the_settings() {
 }
 
 #[test]
+fn the_light_is_kept_and_forgotten_with_the_settings() {
+    let mut flash = CutFlash::new(3);
+    assert_eq!(ready(store(&mut flash).light()), Ok(None));
+    for on in [true, false, true] {
+        ready(store(&mut flash).store_light(on)).unwrap();
+        let before = flash.worked;
+        ready(store(&mut flash).store_light(on)).unwrap();
+        assert_eq!(flash.worked - before, 12, "as its documentation says");
+        assert_eq!(ready(store(&mut flash).light()), Ok(Some(on)));
+    }
+    assert_eq!(load(&mut flash).1, Loaded::default(), "it is no setting");
+    ready(store(&mut flash).forget()).unwrap();
+    assert_eq!(ready(store(&mut flash).light()), Ok(None));
+    put_raw(&mut flash, FORMAT, b"2");
+    assert_eq!(ready(store(&mut flash).light()), Err(StoreError::Format));
+}
+
+#[test]
+fn power_may_fail_while_the_light_is_stored_and_it_has_the_old_state_or_the_new() {
+    let mut flash = CutFlash::new(2);
+    put(&mut flash, Key::Role, "publisher").unwrap();
+    let mut on = false;
+    // Through every page, so that some of these erase one.
+    for _ in 0..200 {
+        ready(store(&mut flash).store_light(on)).unwrap();
+        for cut in 0..PAGE + 64 {
+            let mut cut_off = flash.clone();
+            cut_off.left = Some(cut);
+            let done = ready(store(&mut cut_off).store_light(!on));
+            cut_off.left = None;
+            let light = ready(store(&mut cut_off).light()).unwrap();
+            assert!(light == Some(!on) || (done.is_err() && light == Some(on)));
+            assert_eq!(load(&mut cut_off).0.value(Key::Role), "publisher");
+            if done.is_ok() {
+                break;
+            }
+        }
+        on = !on;
+    }
+}
+
+#[test]
 fn a_partition_with_anything_else_in_it_counts_as_empty() {
     for fill in [0x00_u8, 0x5a, 0xf0] {
         let mut flash = CutFlash::new(3);
