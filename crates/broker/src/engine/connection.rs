@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use declic_mqtt::{Instant, ProtocolVersion};
 
 use super::messages::MessageRef;
+use super::rate::Rate;
 use super::timers::TimerId;
 
 /// A connection of the engine. The number of a closed connection is used again, with another
@@ -69,6 +70,8 @@ pub(super) struct Connection {
     /// A publish that is larger than what it is written into.
     pub(super) large: Option<Box<LargePublish>>,
     pub(super) aliases: Option<Box<Aliases>>,
+    /// `None` where any rate is allowed.
+    pub(super) rate: Option<Box<Rate>>,
 }
 
 impl Connection {
@@ -92,6 +95,7 @@ impl Connection {
             answers: Vec::new(),
             large: None,
             aliases: None,
+            rate: None,
         }
     }
 
@@ -221,4 +225,6 @@ pub(super) mod pause {
     pub(in super::super) const ANSWERS: u8 = 2;
     /// Too much is held for all clients together.
     pub(in super::super) const PRESSURE: u8 = 4;
+    /// The client sends faster than it may.
+    pub(in super::super) const RATE: u8 = 16;
 }

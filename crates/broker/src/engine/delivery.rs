@@ -308,7 +308,7 @@ impl Engine {
         self.fill_large(slot, buffer)
     }
 
-    fn drop_front(&mut self, session: u32) {
+    pub(super) fn drop_front(&mut self, session: u32) {
         let state = &mut self.sessions[session as usize];
         if let Some(entry) = state.queue.pop_front() {
             self.queued -= 1;
@@ -359,6 +359,11 @@ impl Engine {
                     return;
                 }
                 Next::Found(topic, kept) => {
+                    let size = self.messages.get(&kept.message).bytes().len();
+                    let waiting = state.queued_bytes;
+                    if waiting > 0 && waiting + size > self.limits.queued_bytes {
+                        return;
+                    }
                     replay.after = Some(topic.into());
                     if self.messages.get(&kept.message).is_expired(now) {
                         continue;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::SlowConsumer;
+
 /// Bounds on everything that clients can make grow. What is refused or dropped because of one is
 /// counted in [`Stats`](super::Stats).
 ///
@@ -35,6 +37,13 @@ pub struct Limits {
     pub queued_bytes: usize,
     /// Messages that wait for all clients together, each counted for each client.
     pub queued_in_all: usize,
+    /// What happens when a client's queue is full.
+    pub slow_consumer: SlowConsumer,
+    /// Publishes that a client may send in a second, over longer times; 0 for no limit. In a moment
+    /// it may send as many. One that sends more is read from less often; nothing is dropped.
+    pub messages_per_second: u32,
+    /// The same for the bytes of all its packets.
+    pub bytes_per_second: usize,
     /// Bytes of all messages that are held: waiting, in flight and retained. From three quarters
     /// of it on, publishers are slowed down.
     pub message_bytes: usize,
@@ -73,6 +82,9 @@ impl Default for Limits {
             queued_messages: 100_000,
             queued_bytes: 32 * MIB,
             queued_in_all: 10_000_000,
+            slow_consumer: SlowConsumer::DropNewest,
+            messages_per_second: 0,
+            bytes_per_second: 0,
             message_bytes: 512 * MIB,
             retained_messages: 1_000_000,
             retained_bytes: 256 * MIB,

@@ -30,6 +30,9 @@ pub(super) struct Outgoing {
 impl Engine {
     pub(super) fn handle_publish(&mut self, slot: u32, publish: &Publish<'_>, now: Instant) {
         self.stats.received += 1;
+        if let Some(rate) = &mut self.conns[slot].rate {
+            rate.spend_message(now);
+        }
         let Some(session) = self.conns[slot].session else {
             return;
         };
@@ -372,16 +375,14 @@ impl Engine {
         self.deliver_to(&[chosen], message, outgoing)
     }
 
-    /// Puts a message into a session's queue, or drops it by the stated policy: a client that is
-    /// not there gets no QoS 0, and where the queue is full the new message is dropped.
+    /// Puts a message into a session's queue, or drops it: a client that is not there gets no QoS
+    /// 0, and where the queue is full it is as [`Limits::slow_consumer`](super::Limits) says.
     pub(super) fn enqueue(&mut self, session: u32, entry: Entry) {
-        let state = &mut self.sessions[session as usize];
         let size = self.messages.get(&entry.message).bytes().len();
-        let full = state.queue.len() >= self.limits.queued_messages
-            || self.queued >= self.limits.queued_in_all
-            || (state.queued_bytes > 0 && state.queued_bytes + size > self.limits.queued_bytes);
-        let absent = state.conn.is_none() && entry.qos == QoS::AtMostOnce;
-        if full || absent {
+        let absent = entry.qos == QoS::AtMostOnce && self.sessions[session as usize].conn.is_none();
+        if absent
+            || (self.is_queue_full(session, size) && !self.make_room(session, entry.qos, size))
+        {
             if !absent {
                 self.count_dropped(entry.qos);
             }
@@ -389,6 +390,7 @@ impl Engine {
             self.lists.release(entry.ids);
             return;
         }
+        let state = &mut self.sessions[session as usize];
         state.queued_bytes += size;
         state.queue.push_back(entry);
         self.queued += 1;
@@ -397,7 +399,7 @@ impl Engine {
         }
     }
 
-    fn count_dropped(&mut self, qos: QoS) {
+    pub(super) fn count_dropped(&mut self, qos: QoS) {
         match qos {
             QoS::AtMostOnce => self.stats.dropped_qos_0 += 1,
             _ => self.stats.dropped_qos_1_2 += 1,

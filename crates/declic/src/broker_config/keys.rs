@@ -3,7 +3,9 @@
 use toml::de::DeValue;
 
 use super::Settings;
-use super::value::{Addresses, Bytes, Choice, Count, File, Kind, OrNone, Switch, Text, Time};
+use super::value::{
+    Addresses, Bytes, Choice, Count, File, Kind, OrNone, SlowConsumers, Switch, Text, Time,
+};
 
 /// A table of the file.
 pub struct Section {
@@ -205,6 +207,27 @@ const LIMITS: &[Key<Settings>] = &[
         Count: usize,
         limits.queued_in_all,
         "Messages that wait for all clients together, each counted for each client."
+    ),
+    key!(
+        "slow_consumer",
+        SlowConsumers: declic_broker::SlowConsumer,
+        limits.slow_consumer,
+        "What happens when the queue of a client is full: the new message is dropped, or the \
+         oldest, or the client is disconnected. Messages of QoS 0 go first."
+    ),
+    key!(
+        "messages_per_second",
+        Count: u32,
+        limits.messages_per_second,
+        "Messages that a client may publish in a second; one that publishes more is read from less \
+         often. 0 for no limit."
+    ),
+    key!(
+        "bytes_per_second",
+        Bytes: usize,
+        limits.bytes_per_second,
+        "Bytes that a client may send in a second; one that sends more is read from less often. 0 \
+         for no limit."
     ),
     key!(
         "message_bytes",

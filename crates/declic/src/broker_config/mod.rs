@@ -262,6 +262,7 @@ mod tests {
                     "\"x\"",
                     "\"json\"",
                     "\"debug\"",
+                    "\"drop-oldest\"",
                     "[\"1.2.3.4:5\"]",
                 ];
                 let taken = candidates.iter().any(|text| {

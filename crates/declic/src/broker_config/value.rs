@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use declic_broker::SlowConsumer;
 use toml::de::DeValue;
 
 /// A way to write a `T` in TOML.
@@ -227,6 +228,27 @@ impl<T: ValueEnum> Kind<T> for Choice {
     fn write(value: &T) -> String {
         let value = value.to_possible_value();
         quoted(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// What happens to messages for clients that read too slowly.
+pub struct SlowConsumers;
+
+impl Kind<SlowConsumer> for SlowConsumers {
+    fn allowed() -> String {
+        let [first, second, third] = SlowConsumer::ALL.map(|one| quoted(one.as_str()));
+        format!("{first}, {second} or {third}")
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<SlowConsumer> {
+        let name = value.as_str()?;
+        SlowConsumer::ALL
+            .into_iter()
+            .find(|one| one.as_str() == name)
+    }
+
+    fn write(value: &SlowConsumer) -> String {
+        quoted(value.as_str())
     }
 }
 

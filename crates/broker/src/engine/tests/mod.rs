@@ -6,6 +6,7 @@ mod bad_input;
 mod connect;
 mod flow;
 mod harness;
+mod limits;
 mod properties;
 mod publish;
 mod random;
