@@ -421,7 +421,11 @@ impl<'b> Board<'b> {
         self.client.handle_timeout(self.now);
         self.own.handle_timeout(self.now);
         if self.link.handle_timeout(self.now) {
-            self.failed(Cause::OpenTimeout);
+            self.failed(if self.must_search() {
+                Cause::NotFound
+            } else {
+                Cause::OpenTimeout
+            });
         }
         self.send();
     }

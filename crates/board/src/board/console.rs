@@ -321,7 +321,7 @@ impl fmt::Display for Line<'_> {
 /// What a person can do.
 fn remedy(cause: Cause) -> &'static str {
     match cause {
-        Cause::Unreachable | Cause::OpenTimeout => {
+        Cause::Unreachable | Cause::OpenTimeout | Cause::NotFound => {
             "Is the broker running, and the board in the same network?"
         }
         Cause::Closed(CloseReason::Refused(
