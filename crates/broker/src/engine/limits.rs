@@ -63,6 +63,8 @@ pub struct Limits {
     pub topic_levels: usize,
     /// Topic aliases that a 5.0 client may use on a connection; 0 for none.
     pub topic_aliases: u16,
+    /// Topic aliases in what is sent to a 5.0 client that accepts as many; 0 for none.
+    pub outbound_topic_aliases: u16,
     /// Longest keep-alive in seconds; a 5.0 client that asks for more, or for none, is given it.
     /// `None` leaves the choice to the client.
     pub keep_alive: Option<u16>,
@@ -94,6 +96,7 @@ impl Default for Limits {
             subscriptions: 10_000,
             topic_levels: 200,
             topic_aliases: 32,
+            outbound_topic_aliases: 32,
             keep_alive: None,
         }
     }

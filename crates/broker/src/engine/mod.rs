@@ -3,6 +3,7 @@
 //! See [`Engine`].
 
 mod admin;
+mod aliases;
 mod connect;
 mod connection;
 mod delivery;
@@ -399,6 +400,9 @@ impl Engine {
             self.timers.cancel(timer);
         }
         if let Some(aliases) = conn.aliases.take() {
+            self.connection_bytes -= aliases.bytes();
+        }
+        if let Some(aliases) = conn.sent_aliases.take() {
             self.connection_bytes -= aliases.bytes();
         }
         conn.session.take()

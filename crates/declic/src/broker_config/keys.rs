@@ -286,6 +286,12 @@ const LIMITS: &[Key<Settings>] = &[
         "Topic aliases that a client of MQTT 5.0 may use on a connection; 0 for none."
     ),
     key!(
+        "outbound_topic_aliases",
+        Count: u16,
+        limits.outbound_topic_aliases,
+        "Topic aliases in what is sent to a client of MQTT 5.0 that accepts as many; 0 for none."
+    ),
+    key!(
         "keep_alive",
         OrNone<Count>: Option<u16>,
         limits.keep_alive,

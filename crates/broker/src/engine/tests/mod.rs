@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod admin;
+mod aliases;
 mod bad_input;
 mod connect;
 mod flow;
