@@ -2,6 +2,7 @@
 
 mod connecting;
 mod console;
+mod discovery;
 mod getters;
 mod improv;
 mod incoming;
@@ -33,6 +34,7 @@ use crate::settings::{LedRestore, LinkTopic};
 use crate::{
     BoardId, Button, Cause, Connection, Effect, Measured, Notice, Presses, Settings, Start,
 };
+use discovery::Discovery;
 use improv::Improv;
 use light::LightStore;
 use sleeping::Sleep;
@@ -220,6 +222,7 @@ pub struct Board<'b> {
     console: Console,
     upkeep: Upkeep,
     improv: Improv,
+    discovery: Discovery,
     /// Whether the network is there.
     network: bool,
     factory_reset: FactoryReset,
@@ -310,6 +313,7 @@ impl<'b> Board<'b> {
             console: Console::new(settings.log_level()),
             upkeep: Upkeep::new(&settings),
             improv: Improv::new(),
+            discovery: Discovery::new(seed),
             network: false,
             factory_reset: FactoryReset::new(settings.factory_reset_button(), settings.debounce()),
             start: None,
@@ -418,6 +422,7 @@ impl<'b> Board<'b> {
         self.handle_upkeep_timeout();
         self.handle_sleep_timeout();
         self.handle_info_timeout();
+        self.handle_discovery_timeout();
         self.client.handle_timeout(self.now);
         self.own.handle_timeout(self.now);
         if self.link.handle_timeout(self.now) {
@@ -454,13 +459,20 @@ impl<'b> Board<'b> {
 
     /// Bytes for the transport; empty when there is nothing to send.
     pub fn transmit(&mut self) -> &[u8] {
+        if self.client.awaited_payload() > 0 {
+            return self.discovery_bytes();
+        }
         self.client.transmit()
     }
 
     /// The first `len` bytes of [`Self::transmit`] were taken by the transport.
     pub fn transmitted(&mut self, len: usize, now: Instant) {
         self.at(now);
-        self.client.transmitted(len, self.now);
+        if self.client.awaited_payload() > 0 {
+            self.discovery_sent(len);
+        } else {
+            self.client.transmitted(len, self.now);
+        }
     }
 
     /// What the owner must do next. To be called until it returns `None`.
@@ -505,6 +517,7 @@ impl<'b> Board<'b> {
             self.factory_reset.poll_timeout(self.now),
             self.upkeep.poll_timeout(),
             self.improv.poll_timeout(),
+            self.discovery.poll_timeout(),
             self.light.poll_timeout(),
             self.status_light().map(|(_, until)| until),
             self.poll_sleep_timeout(),
