@@ -280,4 +280,4 @@ const TOPIC_LEN: usize = PREFIX_LEN + "/device/declic_".len() + 12 + "/config".l
 const CHECKED: &str = "the prefix is checked when it is set";
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

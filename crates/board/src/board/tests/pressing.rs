@@ -119,7 +119,7 @@ fn messages_that_come_together_are_shown_one_by_one() {
 fn the_light_of_a_publisher_does_not_follow_the_link() {
     let mut bench = Bench::connected(&[("role", "publisher")]);
     bench.message(LINK, "ON");
-    assert_eq!(leds(&bench), [] as [bool; 0]);
+    assert_eq!(leds(&bench), []);
     assert_eq!(bench.board.link_state(), Some(true));
 }
 
