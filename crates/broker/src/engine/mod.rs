@@ -17,6 +17,7 @@ mod receive;
 mod retained;
 mod routes;
 mod session;
+mod shared;
 mod stats;
 mod subscribe;
 #[cfg(test)]

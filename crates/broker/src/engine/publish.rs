@@ -15,7 +15,7 @@ use super::messages::MessageRef;
 use super::retained::Kept;
 use super::session::{Entry, SubscriptionIds};
 use super::timers::Timer;
-use super::tree::{Place, Subscriber};
+use super::tree::Subscriber;
 use super::{CloseReason, Engine};
 
 /// How a message is published.
@@ -317,7 +317,7 @@ impl Engine {
                 .take_while(|one| one.session == first.session)
                 .count();
             let (run, behind) = rest.split_at(count);
-            matched |= self.deliver_to(run, message, outgoing);
+            matched |= self.deliver_to(run, message, outgoing, false);
             rest = behind;
         }
         for &group in &matches.groups {
@@ -328,7 +328,13 @@ impl Engine {
     }
 
     /// Gives a message once to a session with one or more subscriptions to it.
-    fn deliver_to(&mut self, run: &[Subscriber], message: &MessageRef, outgoing: Outgoing) -> bool {
+    pub(super) fn deliver_to(
+        &mut self,
+        run: &[Subscriber],
+        message: &MessageRef,
+        outgoing: Outgoing,
+        shared: bool,
+    ) -> bool {
         let session = run[0].session;
         let own = outgoing.from == Some(session);
         let mut wanted = run.iter().filter(|one| !(own && one.no_local()));
@@ -349,30 +355,12 @@ impl Engine {
         }
         let entry = Entry {
             message: self.messages.share(message),
-            ids,
+            ids: if shared { ids.shared() } else { ids },
             qos: min(outgoing.qos, granted),
             retain: outgoing.retain && retain,
         };
         self.enqueue(session, entry);
         true
-    }
-
-    /// Gives a message to one of the group: to one that is there, if there is one.
-    fn deliver_to_group(&mut self, place: Place, message: &MessageRef, outgoing: Outgoing) -> bool {
-        let Some(group) = self.tree.group_mut(place) else {
-            return false;
-        };
-        let sessions = &self.sessions;
-        let is_there = |one: &&Subscriber| sessions[one.session as usize].conn.is_some();
-        let Some(&chosen) = group
-            .members()
-            .find(is_there)
-            .or_else(|| group.members().next())
-        else {
-            return false;
-        };
-        group.served(chosen.session);
-        self.deliver_to(&[chosen], message, outgoing)
     }
 
     /// Puts a message into a session's queue, or drops it: a client that is not there gets no QoS
