@@ -251,6 +251,17 @@ impl Bridge {
         })
     }
 
+    /// Has it finish what is on its way and say goodbye; dropping it waits for that.
+    pub fn stop(&self) {
+        for shared in &self.shared {
+            shared.stop.store(true, Ordering::Release);
+            if let Some(waker) = shared.waker.get() {
+                // Where that fails, its next timeout finds the flag.
+                let _ = waker.wake();
+            }
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -275,15 +286,9 @@ impl Bridge {
 }
 
 impl Drop for Bridge {
-    /// Says goodbye to the other broker.
+    /// Waits until it has said goodbye to the other broker.
     fn drop(&mut self) {
-        for shared in &self.shared {
-            shared.stop.store(true, Ordering::Release);
-            if let Some(waker) = shared.waker.get() {
-                // Where that fails, its next timeout finds the flag.
-                let _ = waker.wake();
-            }
-        }
+        self.stop();
         // A name that is being looked up can't be hurried.
         let _ = self.ended.recv_timeout(GOODBYE_TIME);
     }
