@@ -23,6 +23,7 @@ impl Board<'_> {
         self.at(now);
         if len > 0 {
             self.listen();
+            self.sleep.pressed(self.now);
         }
         self.console.input.filled(len);
         self.pump();

@@ -152,8 +152,8 @@ impl Board<'_> {
         self.measured = measured;
     }
 
-    /// What [`Effect::Store`], [`Effect::StoreLight`] or [`Effect::EraseSettings`] asked for is done,
-    /// or not.
+    /// What [`Effect::Store`], [`Effect::StoreLight`] or [`Effect::EraseSettings`] asked for is
+    /// done, or not.
     pub fn handle_stored(&mut self, ticket: Ticket, result: Result<(), StoreError>, now: Instant) {
         self.at(now);
         let upkeep = &mut self.upkeep;
