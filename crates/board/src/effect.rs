@@ -91,7 +91,7 @@ pub enum Notice {
         /// Whether the broker goes on with the session from before.
         session_present: bool,
     },
-    /// The broker accepted the subscription to the link (or had kept it).
+    /// The broker accepted the subscription to the link.
     Subscribed,
     /// The broker refused the subscription to the link: the light can't follow.
     SubscribeRefused(ReasonCode),
@@ -139,8 +139,6 @@ pub enum Cause {
     Unreachable,
     /// The transport was not open in time.
     OpenTimeout,
-    /// The search for a broker has found none in time.
-    NotFound,
     /// The settings make no valid CONNECT.
     Settings,
     /// What the client says.
@@ -207,7 +205,6 @@ impl fmt::Display for Cause {
             Self::LinkDown => f.write_str("the network is down"),
             Self::Unreachable => f.write_str("the broker can't be reached"),
             Self::OpenTimeout => f.write_str("the broker's machine did not answer in time"),
-            Self::NotFound => f.write_str("no broker was found in the network"),
             Self::Settings => f.write_str("the settings make no valid MQTT connection"),
             Self::Closed(reason) => reason.fmt(f),
         }

@@ -91,7 +91,6 @@ pub(crate) enum Leaf {
     Led,
     LedSet,
     Info,
-    Restart,
 }
 
 impl Leaf {
@@ -102,7 +101,6 @@ impl Leaf {
             Self::Led => "/led",
             Self::LedSet => "/led/set",
             Self::Info => "/info",
-            Self::Restart => "/restart",
         }
     }
 }

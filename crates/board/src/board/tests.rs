@@ -5,7 +5,6 @@ mod bench;
 mod brokers;
 mod connecting;
 mod console;
-mod discovery;
 mod events;
 mod improv;
 mod light;
