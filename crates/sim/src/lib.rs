@@ -49,6 +49,9 @@
 //! boards there are listeners ([`World::add_listener`], [`World::add_witness`]), and the tutorial's
 //! own programs to compare with ([`World::add_tutorial`]).
 //!
+//! [`scenario`] makes whole homes by chance in which all of that goes wrong, and judges them by
+//! rules; [`Storm`] has thousands of boards come back at once.
+//!
 //! [`Board`]: declic_board::Board
 //! [`Engine`]: declic_broker::Engine
 #![forbid(unsafe_code)]
@@ -59,11 +62,14 @@ mod network;
 mod queue;
 mod random;
 mod record;
+pub mod scenario;
+mod storm;
 mod timeline;
 mod world;
 
 pub use declic_board::{Settings, Storage};
 pub use network::{FIRST_RETRANSMISSION, GIVE_UP, Network, RETRANSMISSION};
 pub use record::{Fact, Record};
+pub use storm::Storm;
 pub use timeline::Timeline;
 pub use world::{BoardIndex, Counters, Part, World};

@@ -40,6 +40,11 @@ pub enum Fact {
         /// Whether it was, or is to be, retained.
         retain: bool,
     },
+    /// The broker told a listener that it is subscribed.
+    Subscribed {
+        /// Which one.
+        listener: BoardIndex,
+    },
     /// The broker accepted a client.
     Accepted {
         /// Its client identifier.

@@ -59,7 +59,7 @@ pub struct BoardIndex(usize);
 pub struct Counters {
     /// Transports that it asked for.
     pub attempts: u64,
-    /// The most of them within one minute.
+    /// The most of them within one minute in which its network did not come and it did not start.
     pub most_attempts_in_a_minute: usize,
     /// Connections that the broker accepted.
     pub connections: u64,
@@ -392,7 +392,7 @@ impl<'m> World<'m> {
 
     /// Forgets a wire that neither end knows any more.
     fn forget_wire(&mut self, id: WireId) {
-        let unused = |wire: &Wire| wire.conn.is_none() && self.nodes[wire.board].wire != Some(id);
+        let unused = |wire: &Wire| !wire.accepted && self.nodes[wire.board].wire != Some(id);
         if self.wires.at(id).is_some_and(unused) {
             self.wires.remove(id);
         }

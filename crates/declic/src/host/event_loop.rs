@@ -10,9 +10,6 @@ use declic_board::{
 };
 use mio::{Events, Poll, Token};
 
-use crate::url::BrokerUrl;
-
-use super::search::Search;
 use super::transport::{Moved, Opened, Transport};
 use super::{Inbox, News, Order, Report, STOP_LIMIT, Status};
 
@@ -23,10 +20,6 @@ pub(super) struct EventLoop {
     inbox: Inbox,
     observer: Box<dyn FnMut(Report) + Send>,
     transport: Transport,
-    /// A search for a broker that goes on.
-    search: Option<Search>,
-    /// Tells a search from earlier ones.
-    searches: u64,
     clock: Clock,
     /// When the button's contact opens again.
     contact_opens: Option<Instant>,
@@ -84,8 +77,6 @@ impl EventLoop {
             inbox,
             observer,
             transport: Transport::new(WAKER),
-            search: None,
-            searches: 0,
             clock: Clock(Instant::now()),
             contact_opens: None,
             open_error: None,
@@ -144,7 +135,7 @@ impl EventLoop {
                     news: News::Asked,
                     status: self.status,
                 }),
-                Order::Type(_) | Order::Resolved(_) | Order::Found(..) => {}
+                Order::Type(_) | Order::Resolved(_) => {}
             }
         }
         false
@@ -166,7 +157,6 @@ impl EventLoop {
         loop {
             self.turn(&mut board);
             if let Some(ending) = self.ending.take_if(|_| self.stop_at.is_none()) {
-                self.search = None;
                 self.transport.close();
                 if let Ending::Restart = ending {
                     self.report(News::Restarted(Box::new(self.saved.clone())), &board);
@@ -212,12 +202,6 @@ impl EventLoop {
                 if self.stop_at.is_none() {
                     self.stop_at = Some(Instant::now() + STOP_LIMIT);
                     board.shut_down(now);
-                }
-            }
-            Order::Found(search, found) => {
-                if search == self.searches && self.search.take().is_some() {
-                    let host = found.address.to_string();
-                    board.handle_broker_found(&host, found.port, now);
                 }
             }
             Order::Resolved(resolution) => {
@@ -306,18 +290,13 @@ impl EventLoop {
         while let Some(effect) = board.poll_effect() {
             match effect {
                 Effect::OpenTransport => {
-                    self.report_opening(board);
                     if let Some(to) = board.destination() {
                         self.transport.open(to.host, to.port, &self.inbox);
                     }
                     let opened = self.transport.turn(None, self.poll.registry());
                     self.handle_opened(opened, board);
                 }
-                Effect::FindBroker => self.search(board),
-                Effect::CloseTransport => {
-                    self.search = None;
-                    self.transport.close();
-                }
+                Effect::CloseTransport => self.transport.close(),
                 Effect::Notice(notice) => {
                     self.stopped |= notice == Notice::Stopped;
                     let news = match (notice, &mut self.open_error) {
@@ -353,17 +332,6 @@ impl EventLoop {
         }
     }
 
-    /// Begins to search the network for a broker.
-    fn search(&mut self, board: &mut Board<'_>) {
-        self.report_opening(board);
-        self.searches += 1;
-        let (number, inbox) = (self.searches, self.inbox.clone());
-        match Search::begin(move |found| inbox.send(Order::Found(number, found))) {
-            Ok(search) => self.search = Some(search),
-            Err(error) => self.handle_opened(Opened::No(error), board),
-        }
-    }
-
     fn handle_opened(&mut self, opened: Opened, board: &mut Board<'_>) {
         match opened {
             Opened::Pending => {}
@@ -386,12 +354,6 @@ impl EventLoop {
         .flatten()
         .min()
         .map(|at| at.saturating_duration_since(Instant::now()))
-    }
-
-    fn report_opening(&mut self, board: &Board<'_>) {
-        if let Some(to) = board.destination() {
-            self.report(News::Opening(BrokerUrl::new(to.host, to.port)), board);
-        }
     }
 
     fn report(&mut self, news: News, board: &Board<'_>) {

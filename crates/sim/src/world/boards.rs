@@ -42,36 +42,45 @@ impl<'m> World<'m> {
         self.note_node(board.0, || "power off".into());
     }
 
-    /// The board's power comes back, if it has none: its machine starts.
+    /// The board's power comes back, if it has none: its machine starts. Where the power is to fail
+    /// again while its flash is written, [`Self::is_on`] says false.
     pub fn power_on(&mut self, board: BoardIndex) {
         let (index, now) = (board.0, self.now);
-        if std::mem::replace(&mut self.nodes[index].on, true) {
-            return;
-        }
         let seed = self.random.next();
         let node = &mut self.nodes[index];
+        if node.on {
+            return;
+        }
+        let mut settings = node.make.as_ref().map(|make| make.1.clone());
+        let mut start = Start::new("simulated", RestartReason::PowerOn);
+        if let (Some(flash), Some(settings)) = (&mut node.flash, &mut settings) {
+            if flash.has_failed() {
+                flash.mend();
+            }
+            (start.settings, start.boots) = flash.start(settings);
+            if flash.has_failed() {
+                self.note_node(index, || "power off again while it starts".into());
+                return;
+            }
+        }
+        node.on = true;
         let old = node.program.take().expect("a node has a program");
-        let mut boots = None;
-        node.program = Some(match (&node.make, old) {
-            (Some(make), old) => {
-                let (id, mut settings) = (make.0, make.1.clone());
-                let mut start = Start::new("simulated", RestartReason::PowerOn);
-                if let Some(flash) = &mut node.flash {
-                    flash.mend();
-                    (start.settings, start.boots) = flash.start(&mut settings);
-                    boots = start.boots;
-                }
-                let mut board = Board::new(id, settings, seed, old.into_memory());
+        let boots = start.boots;
+        node.program = Some(match (&node.make, settings, old) {
+            (Some(make), Some(settings), old) => {
+                let mut board = Board::new(make.0, settings, seed, old.into_memory());
                 board.handle_start(start, now);
                 Program::Board(Box::new(board))
             }
-            (None, Program::Tutorial(tutorial)) => {
+            (_, _, Program::Tutorial(tutorial)) => {
                 let part = tutorial.part();
                 Program::Tutorial(Box::new(Tutorial::new(part, tutorial.into_memory())))
             }
-            (None, other) => other,
+            (_, _, other) => other,
         });
         node.counters.starts += 1;
+        // What a person or a network does is not the board's fault.
+        node.attempts.clear();
         let (contact, link) = (node.contact, node.link);
         self.records.push(now, || Fact::Started { board, boots });
         self.note_node(index, || match boots {
@@ -294,6 +303,11 @@ impl<'m> World<'m> {
                 self.nodes[index].counters.connections += u64::from(what == "connected");
                 self.note_node(index, || what.into());
             }
+            Action::Subscribed => {
+                let listener = BoardIndex(index);
+                self.records
+                    .push(self.now, || Fact::Subscribed { listener });
+            }
             Action::Heard {
                 topic,
                 payload,
@@ -333,14 +347,8 @@ impl<'m> World<'m> {
         if let Some(id) = self.nodes[index].wire.take() {
             self.nodes[index].held.clear();
             self.send(id, End::Broker, 0, Happening::Closed(id, End::Broker));
-            // The wire is forgotten when that arrives, unless it never does.
-            if self
-                .wires
-                .at(id)
-                .is_some_and(|wire| wire.is_silent(End::Broker))
-            {
-                self.forget_wire(id);
-            }
+            // One that the broker knows is forgotten when that arrives.
+            self.forget_wire(id);
         }
     }
 

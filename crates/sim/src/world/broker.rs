@@ -151,8 +151,10 @@ impl World<'_> {
     /// The broker's program stands still until [`Self::resume_broker`]; its machine still takes
     /// connections and bytes for it.
     pub fn pause_broker(&mut self) {
-        self.note_broker("stands still");
-        self.broker.paused = true;
+        if self.broker.engine.is_some() {
+            self.note_broker("stands still");
+            self.broker.paused = true;
+        }
     }
 
     /// See [`Self::pause_broker`].
@@ -213,7 +215,8 @@ impl World<'_> {
 
     /// A board knocks: the machine answers for its program, also when none listens.
     pub(super) fn knock(&mut self, id: WireId) {
-        if !self.broker.on {
+        let witness = self.is_of_witness(id);
+        if !self.broker.on && !witness {
             // Nobody answers; what the board sends again in vain is not shown here.
             let at = self.now + SYN_PATIENCE;
             self.queue.push(at, Happening::Answer(id, false));
@@ -264,16 +267,21 @@ impl World<'_> {
     }
 
     fn take_input(&mut self, id: WireId, input: Input) {
-        let broker = &mut self.broker;
+        let broker = &self.broker;
         let waits = broker.paused || !broker.pace.is_zero() || !broker.inbox.is_empty();
         let witness =
             broker.witness.is_some() && broker.witness == self.wires.at(id).map(|wire| wire.board);
         if waits && !witness {
-            broker.inbox.push_back(input);
+            self.broker.inbox.push_back(input);
             self.plan_input();
         } else {
             self.work(input);
         }
+    }
+
+    fn is_of_witness(&self, id: WireId) -> bool {
+        let board = self.wires.at(id).map(|wire| wire.board);
+        board.is_some() && board == self.broker.witness
     }
 
     fn plan_input(&mut self) {

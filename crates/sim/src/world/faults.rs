@@ -122,6 +122,7 @@ impl World<'_> {
         let now = self.now;
         let node = &mut self.nodes[board.0];
         node.link = up;
+        node.attempts.clear();
         if node.on {
             node.program_mut().handle_link(up, now);
             self.settle_node(board.0);

@@ -24,6 +24,8 @@ pub(super) struct Listener<'m> {
     /// Whether the broker may have a session.
     session: bool,
     retry_at: Option<Instant>,
+    /// Time between two attempts.
+    retry: Duration,
 }
 
 impl World<'_> {
@@ -33,7 +35,7 @@ impl World<'_> {
     /// # Panics
     /// When the memory given to [`Self::new`] is used up, or a filter is none.
     pub fn add_listener(&mut self, name: &str, filters: &[&str]) -> BoardIndex {
-        self.add_client(name, filters, self.network, 30)
+        self.add_client(name, filters, self.network, (30, RETRY))
     }
 
     /// Adds a client that listens to `filters` and sits in the broker's machine: it hears every
@@ -43,9 +45,17 @@ impl World<'_> {
     /// # Panics
     /// As [`Self::add_listener`].
     pub fn add_witness(&mut self, name: &str, filters: &[&str]) -> BoardIndex {
-        let witness = self.add_client(name, filters, Network::PERFECT, 0);
+        let witness = self.add_client(name, filters, Network::PERFECT, (0, Duration::MAX));
         self.broker.witness = Some(witness.0);
         witness
+    }
+
+    /// A listener's client identifier; empty for anything else.
+    pub fn client_id(&self, listener: BoardIndex) -> &str {
+        match self.nodes[listener.0].program() {
+            Program::Listener(listener) => &listener.client_id,
+            _ => "",
+        }
     }
 
     fn add_client(
@@ -53,7 +63,7 @@ impl World<'_> {
         name: &str,
         filters: &[&str],
         network: Network,
-        keep_alive: u16,
+        (keep_alive, retry): (u16, Duration),
     ) -> BoardIndex {
         let index = self.nodes.len();
         let listener = Listener {
@@ -66,6 +76,7 @@ impl World<'_> {
             transport: false,
             session: false,
             retry_at: None,
+            retry,
         };
         let program = Program::Listener(Box::new(listener));
         self.nodes.push(Node::new(name, program, network));
@@ -111,7 +122,7 @@ impl Listener<'_> {
 
     pub(super) fn handle_connect_failed(&mut self, now: Instant) {
         self.transport = false;
-        self.retry_at = Some(now + RETRY);
+        self.retry_at = Some(now + self.retry);
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -133,14 +144,12 @@ impl Listener<'_> {
                 return Some(action);
             }
             match self.client.poll_event()? {
-                Event::Connected {
-                    session_present, ..
-                } => {
+                Event::Connected { .. } => {
                     self.session = true;
                     self.actions.push_back(Action::Note("connected"));
-                    if !session_present {
-                        self.subscribe();
-                    }
+                    // Also where a session is present: it may be one that was made for a CONNECT
+                    // whose answer was lost.
+                    self.subscribe();
                 }
                 Event::Message {
                     publish,
@@ -154,9 +163,10 @@ impl Listener<'_> {
                         });
                     }
                 }
+                Event::Subscribed { .. } => return Some(Action::Subscribed),
                 Event::Closed(_) => {
                     self.close();
-                    self.retry_at = Some(now + RETRY);
+                    self.retry_at = Some(now + self.retry);
                 }
                 _ => {}
             }

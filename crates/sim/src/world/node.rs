@@ -193,6 +193,7 @@ pub(super) enum Action {
     Close,
     SetLed(bool),
     Note(&'static str),
+    Subscribed,
     Heard {
         topic: Box<str>,
         payload: Box<[u8]>,

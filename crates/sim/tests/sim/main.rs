@@ -1,10 +1,12 @@
 //! Boards and broker together, in virtual time.
 
 mod faults;
+mod found;
 mod in_step;
 mod outages;
 mod press;
 mod replay;
+mod scenarios;
 
 use std::time::Duration;
 

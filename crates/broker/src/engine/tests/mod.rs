@@ -2,12 +2,10 @@
 
 mod acknowledge;
 mod admin;
-mod aliases;
 mod bad_input;
 mod connect;
 mod flow;
 mod harness;
-mod limits;
 mod properties;
 mod publish;
 mod random;
