@@ -18,6 +18,18 @@ pub struct Subject {
     pub known_failures: BTreeSet<(String, String)>,
 }
 
+impl Subject {
+    /// Our own broker at this address.
+    pub const fn ours(address: SocketAddr) -> Self {
+        Self {
+            address,
+            ours: true,
+            limit: Duration::from_secs(30),
+            known_failures: BTreeSet::new(),
+        }
+    }
+}
+
 /// All tests ask the same broker, so each keeps to topics and client identifiers of its own.
 pub fn subject() -> &'static Subject {
     static SUBJECT: OnceLock<Subject> = OnceLock::new();
@@ -34,12 +46,7 @@ pub fn subject() -> &'static Subject {
                 .map(|peer| known_failures(&peer))
                 .unwrap_or_default(),
         },
-        Err(_) => Subject {
-            address: start(),
-            ours: true,
-            limit: Duration::from_secs(30),
-            known_failures: BTreeSet::new(),
-        },
+        Err(_) => Subject::ours(start()),
     })
 }
 

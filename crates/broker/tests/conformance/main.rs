@@ -18,6 +18,7 @@
 mod acknowledgements;
 mod aliases;
 mod auth;
+mod bad_input;
 mod broker;
 mod case;
 mod client;

@@ -9,6 +9,7 @@ use declic_mqtt::packet::{
     Connect, Disconnect, Packet, PacketKind, Properties, Property, Publish, SubscriptionId, Will,
 };
 
+use crate::broker::Subject;
 use crate::case::{both, join, packet, string, v3_1_1, v5};
 use crate::client::{Client, subscription, topic};
 
@@ -109,12 +110,7 @@ fn a_broker_that_stops_says_goodbye() {
     let broker = Broker::bind(listen).expect("a free port");
     let (address, handle) = (broker.local_addrs()[0], broker.handle());
     let thread = std::thread::spawn(move || broker.run());
-    let subject: &'static _ = Box::leak(Box::new(crate::broker::Subject {
-        address,
-        ours: true,
-        limit: Duration::from_secs(30),
-        known_failures: Default::default(),
-    }));
+    let subject: &'static Subject = Box::leak(Box::new(Subject::ours(address)));
     let versions = [
         declic_mqtt::ProtocolVersion::V3_1_1,
         declic_mqtt::ProtocolVersion::V5,
