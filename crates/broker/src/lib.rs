@@ -55,17 +55,23 @@
 //! counted in [`Stats`].
 //!
 //! - A client that reads slowly has a queue of its own; nobody else waits. When the queue is full,
-//!   new messages for that client are dropped, whatever their QoS (as Mosquitto does). Retained
-//!   messages for a new subscription are not: they are looked for as the queue empties.
+//!   messages of QoS 0 in it make room for others; where that is not enough, new messages are
+//!   dropped (as Mosquitto does), or the oldest, or the client is disconnected:
+//!   [`Limits::slow_consumer`]. Retained messages for a new subscription are never dropped: they
+//!   are looked for as the queue empties.
 //! - The queues of all clients together have a bound too; it acts in the same way.
 //! - A client that is not connected gets no messages of QoS 0; those of QoS 1 and 2 wait for it.
 //! - When all messages together take three quarters of [`Limits::message_bytes`], publishers are
 //!   read from less often; when they take all of it, messages are refused where the protocol
 //!   allows to say so (5.0, QoS 1 and 2) and dropped where not.
-//! - A client that doesn't read its acknowledgements is not read from until it does.
+//! - A client that doesn't read its acknowledgements is not read from until it does, and one that
+//!   sends faster than it may ([`Limits::messages_per_second`], [`Limits::bytes_per_second`]) is
+//!   read from less often. Nothing of it is dropped.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "bridge")]
+pub mod bridge;
 mod config;
 mod engine;
 pub mod metrics;
@@ -74,6 +80,6 @@ mod server;
 pub use config::{Access, Config, InvalidUsers, Users};
 pub use engine::{
     Authenticate, Cleared, ClientInfo, ClientPage, CloseReason, ConnId, Effect, Engine, Limits,
-    RetainedInfo, RetainedPage, Stats, Ticket,
+    RetainedInfo, RetainedPage, SlowConsumer, Stats, Ticket,
 };
 pub use server::{BindError, Broker, Client, Clients, Handle, RunError, Stopped};

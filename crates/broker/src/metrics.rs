@@ -93,6 +93,13 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         refused_subscriptions,
         protocol_errors,
         pauses,
+        rate_pauses,
+        connect_timeouts,
+        keep_alive_timeouts,
+        oversized_packets,
+        receive_maximum_exceeded,
+        connection_bytes_exceeded,
+        slow_consumers,
     } = stats;
     vec![
         (
@@ -252,6 +259,48 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             Counter,
             "Times that reading from a client was paused.",
             pauses,
+        ),
+        (
+            "read_pauses_for_rate_total",
+            Counter,
+            "Times that reading was paused because the client sent faster than it may.",
+            rate_pauses,
+        ),
+        (
+            "connect_timeouts_total",
+            Counter,
+            "Connections without a CONNECT in time.",
+            connect_timeouts,
+        ),
+        (
+            "keep_alive_timeouts_total",
+            Counter,
+            "Connections closed because the client was silent for too long.",
+            keep_alive_timeouts,
+        ),
+        (
+            "oversized_packets_total",
+            Counter,
+            "Connections closed because of a packet that is too large.",
+            oversized_packets,
+        ),
+        (
+            "receive_maximum_exceeded_total",
+            Counter,
+            "Connections closed because of too many unfinished publishes.",
+            receive_maximum_exceeded,
+        ),
+        (
+            "connection_bytes_exceeded_total",
+            Counter,
+            "Connections closed because of the bound on unfinished packets and aliases.",
+            connection_bytes_exceeded,
+        ),
+        (
+            "slow_consumers_total",
+            Counter,
+            "Clients disconnected because their queues ran over.",
+            slow_consumers,
         ),
     ]
 }

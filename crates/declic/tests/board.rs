@@ -217,6 +217,35 @@ fn without_a_broker_it_waits_for_one() {
 }
 
 #[test]
+fn of_several_brokers_the_next_one_is_tried_when_one_can_not_be_reached() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let nobody = free.local_addr().expect("its address");
+    drop(free);
+    let broker = Embedded::start();
+    let list = format!("broker={nobody}, {}", broker.address);
+    let mut button = Running::start(&["board", "--set", &list, "--set", "backoff-base=10"]);
+    button.expect(&format!("cannot connect to mqtt://{nobody}: "));
+    button.expect(&format!("connected to {} as declic", broker.url()));
+    button.quit();
+}
+
+#[test]
+fn a_board_that_sleeps_wakes_at_a_press_which_arrives() {
+    let broker = Embedded::start();
+    let mut lamp = board("subscriber", &broker, &[]);
+    let mut button = board("publisher", &broker, &["--set", "sleep=1"]);
+    for (count, state) in [(1, "ON"), (2, "OFF")] {
+        button.expect("sleeping, after ");
+        button.send("press");
+        button.expect(&format!("pressed (number {count})"));
+        lamp.expect(&format!("light {state}"));
+    }
+    button.expect("sleeping, after ");
+    button.quit();
+    lamp.quit();
+}
+
+#[test]
 fn a_name_that_nobody_knows_is_said() {
     // No name at all, so that nobody needs to be asked.
     let mut board = Running::start(&["board", "--broker", "mqtt://a..b"]);

@@ -73,7 +73,7 @@ fn values(language: &Language, key: Key) -> String {
 }
 
 /// What is not named here comes at the end.
-const GROUPS: [(&str, &str, &[&str]); 5] = [
+const GROUPS: [(&str, &str, &[&str]); 6] = [
     (
         "The board",
         "La carte",
@@ -138,6 +138,11 @@ const GROUPS: [(&str, &str, &[&str]); 5] = [
             "backoff-cap",
             "stable-uptime",
         ],
+    ),
+    (
+        "Home Assistant",
+        "Home Assistant",
+        &["home-assistant", "home-assistant-prefix"],
     ),
 ];
 

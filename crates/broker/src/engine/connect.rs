@@ -8,6 +8,7 @@ use declic_mqtt::packet::{
 };
 use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
 
+use super::aliases::SentAliases;
 use super::connection::{ConnId, State, pause};
 use super::timers::Timer;
 use super::{CloseReason, Effect, Engine, Limits};
@@ -235,6 +236,8 @@ impl Engine {
             .receive_maximum()
             .map_or(u16::MAX, NonZeroU16::get);
         conn.window = window.min(self.limits.outbound_in_flight);
+        let aliases = properties.topic_alias_maximum().unwrap_or(0);
+        conn.sent_aliases = SentAliases::new(aliases.min(self.limits.outbound_topic_aliases));
         if let Some(timer) = conn.timer.take() {
             self.timers.cancel(timer);
         }

@@ -4,7 +4,10 @@ use std::num::NonZeroU16;
 
 use declic_mqtt::{Instant, ProtocolVersion};
 
-use super::messages::MessageRef;
+use super::aliases::{Naming, SentAliases};
+use super::hash::HashKey;
+use super::messages::{Message, MessageRef};
+use super::rate::Rate;
 use super::timers::TimerId;
 
 /// A connection of the engine. The number of a closed connection is used again, with another
@@ -69,6 +72,10 @@ pub(super) struct Connection {
     /// A publish that is larger than what it is written into.
     pub(super) large: Option<Box<LargePublish>>,
     pub(super) aliases: Option<Box<Aliases>>,
+    /// `None` where the client accepts none.
+    pub(super) sent_aliases: Option<Box<SentAliases>>,
+    /// `None` where any rate is allowed.
+    pub(super) rate: Option<Box<Rate>>,
 }
 
 impl Connection {
@@ -92,6 +99,8 @@ impl Connection {
             answers: Vec::new(),
             large: None,
             aliases: None,
+            sent_aliases: None,
+            rate: None,
         }
     }
 
@@ -100,6 +109,38 @@ impl Connection {
         // One and a half times the keep-alive: `[MQTT-3.1.2-24]`, in 5.0 `[MQTT-3.1.2-22]`.
         let limit = std::time::Duration::from_millis(u64::from(self.keep_alive) * 1_500);
         (self.keep_alive > 0).then(|| self.last_received + limit)
+    }
+
+    /// How the topic of a message with `ids` subscription identifiers is written. A new alias may
+    /// take `room` bytes.
+    pub(super) fn naming(
+        &mut self,
+        hash: HashKey,
+        message: &Message,
+        ids: usize,
+        room: usize,
+    ) -> Naming {
+        let Some(aliases) = &mut self.sent_aliases else {
+            return Naming::Name;
+        };
+        let topic = message.topic_bytes();
+        let naming = aliases.naming(topic, hash.bytes(topic));
+        // No message may be too large only because of an alias.
+        let largest = message.bytes().len() + LARGEST_OVERHEAD + 5 * ids;
+        if matches!(naming, Naming::New(_))
+            && (topic.len() > room || largest > self.packet_size as usize)
+        {
+            return Naming::Name;
+        }
+        naming
+    }
+
+    /// The client has been sent a new alias. Returns the bytes of the topic that had it before.
+    pub(super) fn told(&mut self, hash: HashKey, topic: &[u8]) -> usize {
+        match &mut self.sent_aliases {
+            Some(aliases) => aliases.told(topic, hash.bytes(topic)),
+            None => 0,
+        }
     }
 }
 
@@ -213,6 +254,10 @@ impl std::ops::IndexMut<u32> for Connections {
     }
 }
 
+/// Bytes of a publish besides topic, payload, properties that are passed on, and subscription
+/// identifiers: header, lengths, packet identifier, lifetime and alias.
+const LARGEST_OVERHEAD: usize = 5 + 2 + 4 + 5 + 3;
+
 /// Reasons for pausing to read, as bits.
 pub(super) mod pause {
     /// The owner checks who the client is.
@@ -221,4 +266,6 @@ pub(super) mod pause {
     pub(in super::super) const ANSWERS: u8 = 2;
     /// Too much is held for all clients together.
     pub(in super::super) const PRESSURE: u8 = 4;
+    /// The client sends faster than it may.
+    pub(in super::super) const RATE: u8 = 16;
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use declic_mqtt::packet::{Ack, MAX_VARINT, PacketKind, SubscriptionId};
 use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter};
 
+use super::aliases::Naming;
 use super::connection::{ConnId, LargePublish, State, pause};
 use super::messages::Message;
 use super::retained::Next;
@@ -198,14 +199,19 @@ impl Engine {
                 };
                 // `[MQTT-3.3.1-1]`
                 let id = Some(sent.packet_id);
-                let frame = Frame::new(&self.conns[slot].version, sent.qos, sent.retain, true, id);
-                let written = frame.write(
-                    self.messages.get(message),
-                    (sent.ids, self.lists.get(sent.ids)),
-                    self.conns[slot].packet_size,
-                    buffer,
-                    now,
-                );
+                let conn = &mut self.conns[slot];
+                let mut frame = Frame::new(&conn.version, sent.qos, sent.retain, true, id);
+                let content = self.messages.get(message);
+                let ids = (sent.ids, self.lists.get(sent.ids));
+                if conn.sent_aliases.is_some() {
+                    let room = (self.limits.connection_bytes).saturating_sub(self.connection_bytes);
+                    frame.naming = conn.naming(self.hash, content, ids.1.len() + 1, room);
+                }
+                let written = frame.write(content, ids, conn.packet_size, buffer, now);
+                if frame.is_new_alias(&written) {
+                    self.connection_bytes -= conn.told(self.hash, content.topic_bytes());
+                    self.connection_bytes += content.topic_bytes().len();
+                }
                 match written {
                     Written::TooLarge => {
                         self.stats.dropped_too_large += 1;
@@ -237,20 +243,18 @@ impl Engine {
                 self.drop_front(session);
                 continue;
             }
-            let frame = Frame::new(
-                &self.conns[slot].version,
-                entry.qos,
-                entry.retain,
-                false,
-                id,
-            );
-            let written = frame.write(
-                message,
-                (entry.ids, self.lists.get(entry.ids)),
-                self.conns[slot].packet_size,
-                buffer,
-                now,
-            );
+            let conn = &mut self.conns[slot];
+            let mut frame = Frame::new(&conn.version, entry.qos, entry.retain, false, id);
+            let ids = (entry.ids, self.lists.get(entry.ids));
+            if conn.sent_aliases.is_some() {
+                let room = (self.limits.connection_bytes).saturating_sub(self.connection_bytes);
+                frame.naming = conn.naming(self.hash, message, ids.1.len() + 1, room);
+            }
+            let written = frame.write(message, ids, conn.packet_size, buffer, now);
+            if frame.is_new_alias(&written) {
+                self.connection_bytes -= conn.told(self.hash, message.topic_bytes());
+                self.connection_bytes += message.topic_bytes().len();
+            }
             let size = message.bytes().len();
             let (count, head) = match written {
                 Written::TooLarge => {
@@ -308,7 +312,7 @@ impl Engine {
         self.fill_large(slot, buffer)
     }
 
-    fn drop_front(&mut self, session: u32) {
+    pub(super) fn drop_front(&mut self, session: u32) {
         let state = &mut self.sessions[session as usize];
         if let Some(entry) = state.queue.pop_front() {
             self.queued -= 1;
@@ -359,6 +363,11 @@ impl Engine {
                     return;
                 }
                 Next::Found(topic, kept) => {
+                    let size = self.messages.get(&kept.message).bytes().len();
+                    let waiting = state.queued_bytes;
+                    if waiting > 0 && waiting + size > self.limits.queued_bytes {
+                        return;
+                    }
                     replay.after = Some(topic.into());
                     if self.messages.get(&kept.message).is_expired(now) {
                         continue;
@@ -391,6 +400,7 @@ struct Frame {
     first: u8,
     v5: bool,
     packet_id: Option<PacketId>,
+    naming: Naming,
 }
 
 /// What became of a publish that was to be written.
@@ -416,7 +426,13 @@ impl Frame {
             first: (PacketKind::Publish as u8) << 4 | flags,
             v5: *version == ProtocolVersion::V5,
             packet_id,
+            naming: Naming::Name,
         }
+    }
+
+    /// Whether the client knows a new alias once it has what was written.
+    fn is_new_alias(&self, written: &Written) -> bool {
+        matches!(self.naming, Naming::New(_)) && !matches!(written, Written::TooLarge)
     }
 
     fn write(
@@ -431,15 +447,21 @@ impl Frame {
         let single = ids.0.single();
         let ids = single.as_ref().map_or(ids.1, std::slice::from_ref);
         let id_len = if self.packet_id.is_some() { 2 } else { 0 };
+        let (topic, alias) = match self.naming {
+            Naming::Name => (message.encoded_topic(), None),
+            Naming::New(alias) => (message.encoded_topic(), Some(alias)),
+            Naming::Alias(alias) => (&[0, 0][..], Some(alias)),
+        };
         let (own, properties, properties_len) = if self.v5 {
             let ids_len: usize = ids.iter().map(|id| 1 + varint_len(id.get())).sum();
-            let own = ids_len + if expiry.is_some() { 5 } else { 0 };
+            let own = ids_len
+                + if expiry.is_some() { 5 } else { 0 }
+                + if alias.is_some() { 3 } else { 0 };
             let all = own + message.properties().len();
             (own + varint_len(all as u32), message.properties(), all)
         } else {
             (0, &[][..], 0)
         };
-        let topic = message.encoded_topic();
         let payload = message.payload();
         let remaining = topic.len() + id_len + own + properties.len() + payload.len();
         let head_len = 1 + varint_len(remaining as u32) + topic.len() + id_len + own;
@@ -464,6 +486,10 @@ impl Frame {
             if let Some(expiry) = expiry {
                 cursor.put(&[MESSAGE_EXPIRY_INTERVAL]);
                 cursor.put(&expiry.to_be_bytes());
+            }
+            if let Some(alias) = alias {
+                cursor.put(&[TOPIC_ALIAS]);
+                cursor.put(&alias.get().to_be_bytes());
             }
             for id in ids {
                 cursor.put(&[SUBSCRIPTION_IDENTIFIER]);
@@ -511,6 +537,7 @@ const fn varint_len(value: u32) -> usize {
 
 const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
 const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
+const TOPIC_ALIAS: u8 = 0x23;
 /// Messages for which an empty queue keeps its room.
 const KEPT_QUEUE: usize = 4_096;
 /// Retained messages that are queued, and topics that are looked at, in one turn.

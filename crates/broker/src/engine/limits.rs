@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::SlowConsumer;
+
 /// Bounds on everything that clients can make grow. What is refused or dropped because of one is
 /// counted in [`Stats`](super::Stats).
 ///
@@ -35,6 +37,13 @@ pub struct Limits {
     pub queued_bytes: usize,
     /// Messages that wait for all clients together, each counted for each client.
     pub queued_in_all: usize,
+    /// What happens when a client's queue is full.
+    pub slow_consumer: SlowConsumer,
+    /// Publishes that a client may send in a second, over longer times; 0 for no limit. In a moment
+    /// it may send as many. One that sends more is read from less often; nothing is dropped.
+    pub messages_per_second: u32,
+    /// The same for the bytes of all its packets.
+    pub bytes_per_second: usize,
     /// Bytes of all messages that are held: waiting, in flight and retained. From three quarters
     /// of it on, publishers are slowed down.
     pub message_bytes: usize,
@@ -54,6 +63,8 @@ pub struct Limits {
     pub topic_levels: usize,
     /// Topic aliases that a 5.0 client may use on a connection; 0 for none.
     pub topic_aliases: u16,
+    /// Topic aliases in what is sent to a 5.0 client that accepts as many; 0 for none.
+    pub outbound_topic_aliases: u16,
     /// Longest keep-alive in seconds; a 5.0 client that asks for more, or for none, is given it.
     /// `None` leaves the choice to the client.
     pub keep_alive: Option<u16>,
@@ -73,6 +84,9 @@ impl Default for Limits {
             queued_messages: 100_000,
             queued_bytes: 32 * MIB,
             queued_in_all: 10_000_000,
+            slow_consumer: SlowConsumer::DropNewest,
+            messages_per_second: 0,
+            bytes_per_second: 0,
             message_bytes: 512 * MIB,
             retained_messages: 1_000_000,
             retained_bytes: 256 * MIB,
@@ -82,6 +96,7 @@ impl Default for Limits {
             subscriptions: 10_000,
             topic_levels: 200,
             topic_aliases: 32,
+            outbound_topic_aliases: 32,
             keep_alive: None,
         }
     }

@@ -39,7 +39,11 @@ impl Message {
 
     pub(super) fn topic(&self) -> &str {
         // It was a `str` when it was put in.
-        std::str::from_utf8(&self.bytes[2..self.topic_len as usize]).unwrap_or_default()
+        std::str::from_utf8(self.topic_bytes()).unwrap_or_default()
+    }
+
+    pub(super) fn topic_bytes(&self) -> &[u8] {
+        &self.bytes[2..self.topic_len as usize]
     }
 
     /// Properties that are passed on, without their length and without the message's expiry.

@@ -3,17 +3,21 @@
 //! See [`Engine`].
 
 mod admin;
+mod aliases;
 mod connect;
 mod connection;
 mod delivery;
 mod hash;
 mod limits;
 mod messages;
+mod overflow;
 mod publish;
+mod rate;
 mod receive;
 mod retained;
 mod routes;
 mod session;
+mod shared;
 mod stats;
 mod subscribe;
 #[cfg(test)]
@@ -34,12 +38,14 @@ pub use admin::{Cleared, ClientInfo, ClientPage, RetainedInfo, RetainedPage};
 pub use connect::{Authenticate, Ticket};
 pub use connection::ConnId;
 pub use limits::Limits;
+pub use overflow::SlowConsumer;
 pub use stats::Stats;
 
 use connection::{Connections, State, pause};
 use hash::HashKey;
 use messages::Messages;
 use publish::Lists;
+use rate::Rate;
 use retained::Retained;
 use routes::Routes;
 use session::Session;
@@ -103,6 +109,8 @@ pub struct Engine {
     ready: VecDeque<u32>,
     /// Publishers that are slowed down.
     pressed: Vec<ConnId>,
+    /// Clients to be disconnected because their queues ran over.
+    overrun: Vec<ConnId>,
     /// Bytes of unfinished packets and of topics that have an alias.
     connection_bytes: usize,
     /// Bytes of client identifiers.
@@ -174,6 +182,8 @@ pub enum CloseReason {
     KeepAliveTimeout,
     /// Another connection uses the same client identifier now.
     TakenOver,
+    /// The client's queue ran over; see [`SlowConsumer::Disconnect`].
+    SlowConsumer,
     /// The broker stops.
     ShuttingDown,
     /// Whoever runs the broker wants the client gone.
@@ -195,6 +205,7 @@ impl CloseReason {
             Self::Unexpected => Some(ReasonCode::ProtocolError),
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
+            Self::SlowConsumer => Some(ReasonCode::QuotaExceeded),
             Self::ShuttingDown => Some(ReasonCode::ServerShuttingDown),
         }
     }
@@ -213,6 +224,7 @@ impl fmt::Display for CloseReason {
             Self::ConnectTimeout => f.write_str("no CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("silent for too long"),
             Self::TakenOver => f.write_str("another connection uses the same client id"),
+            Self::SlowConsumer => f.write_str("more messages than it reads"),
             Self::ShuttingDown => f.write_str("the broker stops"),
             Self::Administrative(reason) => write!(f, "disconnected on request: {reason}"),
         }
@@ -241,6 +253,7 @@ impl Engine {
             effects: VecDeque::new(),
             ready: VecDeque::new(),
             pressed: Vec::new(),
+            overrun: Vec::new(),
             connection_bytes: 0,
             client_id_bytes: 0,
             queued: 0,
@@ -267,6 +280,7 @@ impl Engine {
         let deadline = now + self.limits.connect_timeout;
         let timer = self.timers.set(deadline, Timer::Connection(conn.slot()));
         self.conns[conn.slot()].timer = Some(timer);
+        self.conns[conn.slot()].rate = Rate::new(&self.limits, now);
         Some(conn)
     }
 
@@ -277,6 +291,7 @@ impl Engine {
         };
         if let Some(session) = self.leave(slot) {
             self.detach_session(session, CloseReason::Lost, now);
+            self.end_overrun(now);
         }
         if let Some(large) = self.conns[slot].large.take() {
             self.messages.release(large.message);
@@ -292,8 +307,10 @@ impl Engine {
                 Timer::Session(session) => self.session_timeout(session, now),
                 Timer::Retained(message) => self.retained_timeout(message),
                 Timer::Pressure => self.relieve(),
+                Timer::Rate(slot) => self.rate_timeout(slot, now),
             }
         }
+        self.end_overrun(now);
     }
 
     /// Ends all connections; 5.0 clients are told that the broker stops. No new ones are taken.
@@ -357,12 +374,7 @@ impl Engine {
         if matches!(conn.state, State::Free | State::Closing) {
             return;
         }
-        if matches!(
-            reason,
-            CloseReason::Malformed(_) | CloseReason::Protocol(_) | CloseReason::Unexpected
-        ) {
-            self.stats.protocol_errors += 1;
-        }
+        self.stats.count_closed(reason);
         // `[MQTT-3.14.0-1]` of 5.0: not before a CONNACK.
         if conn.state == State::Connected
             && conn.version == ProtocolVersion::V5
@@ -385,7 +397,13 @@ impl Engine {
         if let Some(timer) = conn.timer.take() {
             self.timers.cancel(timer);
         }
+        if let Some(timer) = conn.rate.take().and_then(|rate| rate.timer) {
+            self.timers.cancel(timer);
+        }
         if let Some(aliases) = conn.aliases.take() {
+            self.connection_bytes -= aliases.bytes();
+        }
+        if let Some(aliases) = conn.sent_aliases.take() {
             self.connection_bytes -= aliases.bytes();
         }
         conn.session.take()

@@ -15,7 +15,7 @@ use super::messages::MessageRef;
 use super::retained::Kept;
 use super::session::{Entry, SubscriptionIds};
 use super::timers::Timer;
-use super::tree::{Place, Subscriber};
+use super::tree::Subscriber;
 use super::{CloseReason, Engine};
 
 /// How a message is published.
@@ -30,6 +30,9 @@ pub(super) struct Outgoing {
 impl Engine {
     pub(super) fn handle_publish(&mut self, slot: u32, publish: &Publish<'_>, now: Instant) {
         self.stats.received += 1;
+        if let Some(rate) = &mut self.conns[slot].rate {
+            rate.spend_message(now);
+        }
         let Some(session) = self.conns[slot].session else {
             return;
         };
@@ -314,7 +317,7 @@ impl Engine {
                 .take_while(|one| one.session == first.session)
                 .count();
             let (run, behind) = rest.split_at(count);
-            matched |= self.deliver_to(run, message, outgoing);
+            matched |= self.deliver_to(run, message, outgoing, false);
             rest = behind;
         }
         for &group in &matches.groups {
@@ -325,7 +328,13 @@ impl Engine {
     }
 
     /// Gives a message once to a session with one or more subscriptions to it.
-    fn deliver_to(&mut self, run: &[Subscriber], message: &MessageRef, outgoing: Outgoing) -> bool {
+    pub(super) fn deliver_to(
+        &mut self,
+        run: &[Subscriber],
+        message: &MessageRef,
+        outgoing: Outgoing,
+        shared: bool,
+    ) -> bool {
         let session = run[0].session;
         let own = outgoing.from == Some(session);
         let mut wanted = run.iter().filter(|one| !(own && one.no_local()));
@@ -346,7 +355,7 @@ impl Engine {
         }
         let entry = Entry {
             message: self.messages.share(message),
-            ids,
+            ids: if shared { ids.shared() } else { ids },
             qos: min(outgoing.qos, granted),
             retain: outgoing.retain && retain,
         };
@@ -354,34 +363,14 @@ impl Engine {
         true
     }
 
-    /// Gives a message to one of the group: to one that is there, if there is one.
-    fn deliver_to_group(&mut self, place: Place, message: &MessageRef, outgoing: Outgoing) -> bool {
-        let Some(group) = self.tree.group_mut(place) else {
-            return false;
-        };
-        let sessions = &self.sessions;
-        let is_there = |one: &&Subscriber| sessions[one.session as usize].conn.is_some();
-        let Some(&chosen) = group
-            .members()
-            .find(is_there)
-            .or_else(|| group.members().next())
-        else {
-            return false;
-        };
-        group.served(chosen.session);
-        self.deliver_to(&[chosen], message, outgoing)
-    }
-
-    /// Puts a message into a session's queue, or drops it by the stated policy: a client that is
-    /// not there gets no QoS 0, and where the queue is full the new message is dropped.
+    /// Puts a message into a session's queue, or drops it: a client that is not there gets no QoS
+    /// 0, and where the queue is full it is as [`Limits::slow_consumer`](super::Limits) says.
     pub(super) fn enqueue(&mut self, session: u32, entry: Entry) {
-        let state = &mut self.sessions[session as usize];
         let size = self.messages.get(&entry.message).bytes().len();
-        let full = state.queue.len() >= self.limits.queued_messages
-            || self.queued >= self.limits.queued_in_all
-            || (state.queued_bytes > 0 && state.queued_bytes + size > self.limits.queued_bytes);
-        let absent = state.conn.is_none() && entry.qos == QoS::AtMostOnce;
-        if full || absent {
+        let absent = entry.qos == QoS::AtMostOnce && self.sessions[session as usize].conn.is_none();
+        if absent
+            || (self.is_queue_full(session, size) && !self.make_room(session, entry.qos, size))
+        {
             if !absent {
                 self.count_dropped(entry.qos);
             }
@@ -389,6 +378,7 @@ impl Engine {
             self.lists.release(entry.ids);
             return;
         }
+        let state = &mut self.sessions[session as usize];
         state.queued_bytes += size;
         state.queue.push_back(entry);
         self.queued += 1;
@@ -397,7 +387,7 @@ impl Engine {
         }
     }
 
-    fn count_dropped(&mut self, qos: QoS) {
+    pub(super) fn count_dropped(&mut self, qos: QoS) {
         match qos {
             QoS::AtMostOnce => self.stats.dropped_qos_0 += 1,
             _ => self.stats.dropped_qos_1_2 += 1,

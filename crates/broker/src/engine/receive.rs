@@ -15,10 +15,18 @@ impl Engine {
         };
         self.conns[slot].last_received = now;
         self.stats.bytes_received += bytes.len() as u64;
-        if !self.conns[slot].tail.is_empty() && self.finish_tail(slot, &mut bytes, now) {
-            return;
+        if let Some(rate) = &mut self.conns[slot].rate {
+            rate.spend_bytes(bytes.len(), now);
         }
-        self.handle_packets(slot, bytes, now);
+        if self.conns[slot].tail.is_empty() || !self.finish_tail(slot, &mut bytes, now) {
+            self.handle_packets(slot, bytes, now);
+        }
+        if self.conns[slot].rate.is_some() {
+            self.slow_down(slot, now);
+        }
+        if !self.overrun.is_empty() {
+            self.end_overrun(now);
+        }
     }
 
     /// Deals with all whole packets, and keeps the rest.

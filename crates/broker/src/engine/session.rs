@@ -66,6 +66,7 @@ pub(super) struct SubscriptionIds(u32);
 impl SubscriptionIds {
     pub(super) const NONE: Self = Self(0);
     const LIST: u32 = 1 << 31;
+    const SHARED: u32 = 1 << 30;
 
     pub(super) fn one(id: Option<SubscriptionId>) -> Self {
         Self(id.map_or(0, SubscriptionId::get))
@@ -75,8 +76,17 @@ impl SubscriptionIds {
         Self(number as u32 | Self::LIST)
     }
 
+    /// The same, of a message that comes from a shared subscription.
+    pub(super) const fn shared(self) -> Self {
+        Self(self.0 | Self::SHARED)
+    }
+
+    pub(super) const fn is_shared(self) -> bool {
+        self.0 & Self::SHARED != 0
+    }
+
     pub(super) fn single(self) -> Option<SubscriptionId> {
-        SubscriptionId::new(self.0)
+        SubscriptionId::new(self.0 & !Self::SHARED)
     }
 
     pub(super) fn as_list(self) -> Option<usize> {
@@ -259,6 +269,8 @@ impl Engine {
         if let Some(timer) = state.timer.take() {
             self.timers.cancel(timer);
         }
+        let orphans = self.take_orphans(session);
+        let state = &mut self.sessions[session as usize];
         let subscriptions = std::mem::take(&mut state.subscriptions);
         for place in &subscriptions {
             self.tree.unsubscribe(*place, session);
@@ -285,6 +297,7 @@ impl Engine {
             }
             self.lists.release(sent.ids);
         }
+        self.redistribute(orphans);
     }
 
     pub(super) fn session_timeout(&mut self, session: u32, now: Instant) {

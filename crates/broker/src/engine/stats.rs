@@ -1,5 +1,10 @@
 //! What the engine counts.
 
+use declic_mqtt::ReasonCode;
+use declic_mqtt::packet::DecodeError;
+
+use super::CloseReason;
+
 /// Counters since the start, and how much there is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -58,4 +63,50 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Times that reading from a client was paused.
     pub pauses: u64,
+    /// Those of them because the client sent faster than it may.
+    pub rate_pauses: u64,
+    /// Connections without a CONNECT in time.
+    pub connect_timeouts: u64,
+    /// Connections closed because the client was silent for too long.
+    pub keep_alive_timeouts: u64,
+    /// Connections closed because of a packet that is larger than
+    /// [`Limits::packet_size`](super::Limits::packet_size) or, for the first, than
+    /// [`Limits::connect_packet_size`](super::Limits::connect_packet_size).
+    pub oversized_packets: u64,
+    /// Connections closed because of more unfinished publishes than
+    /// [`Limits::inbound_in_flight`](super::Limits::inbound_in_flight).
+    pub receive_maximum_exceeded: u64,
+    /// Connections closed because of
+    /// [`Limits::connection_bytes`](super::Limits::connection_bytes).
+    pub connection_bytes_exceeded: u64,
+    /// Clients disconnected because their queues ran over; see
+    /// [`Limits::slow_consumer`](super::Limits::slow_consumer).
+    pub slow_consumers: u64,
+}
+
+impl Stats {
+    /// A connection was closed, not by its peer.
+    pub(super) fn count_closed(&mut self, reason: CloseReason) {
+        if matches!(
+            reason,
+            CloseReason::Malformed(_) | CloseReason::Protocol(_) | CloseReason::Unexpected
+        ) {
+            self.protocol_errors += 1;
+        }
+        match reason {
+            CloseReason::ConnectTimeout => self.connect_timeouts += 1,
+            CloseReason::KeepAliveTimeout => self.keep_alive_timeouts += 1,
+            CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => {
+                self.oversized_packets += 1;
+            }
+            CloseReason::Protocol(ReasonCode::ReceiveMaximumExceeded) => {
+                self.receive_maximum_exceeded += 1;
+            }
+            CloseReason::Protocol(ReasonCode::QuotaExceeded) => {
+                self.connection_bytes_exceeded += 1;
+            }
+            CloseReason::SlowConsumer => self.slow_consumers += 1,
+            _ => {}
+        }
+    }
 }

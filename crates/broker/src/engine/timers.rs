@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Retained(u32),
     /// Publishers that were paused.
     Pressure,
+    /// The client of a connection may send again.
+    Rate(u32),
 }
 
 /// A timer that is set.

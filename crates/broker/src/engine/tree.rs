@@ -56,6 +56,13 @@ pub(super) struct Place {
     group: u32,
 }
 
+impl Place {
+    /// Whether the subscriptions there are shared ones.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.group != NONE
+    }
+}
+
 /// Sessions that share a subscription; each message goes to one of them.
 #[derive(Debug)]
 pub(super) struct Group {

@@ -28,6 +28,8 @@ pub(super) struct Socket {
     pub(super) paused: bool,
     /// The peer has closed its side.
     pub(super) read_closed: bool,
+    /// It is from inside the process.
+    pub(super) trusted: bool,
     /// Nothing can be sent any more, so what is read last can't do harm.
     pub(super) hung_up: bool,
     /// All is sent that will be; only the peer's end is waited for.
@@ -58,6 +60,7 @@ impl Socket {
             blocked: false,
             paused: false,
             read_closed: false,
+            trusted: false,
             hung_up: false,
             lingering: false,
         }

@@ -345,3 +345,33 @@ fn no_property_is_added_that_nobody_asked_for() {
         publisher.retain(&name, "", AtLeastOnce);
     });
 }
+
+/// A broker may do without; ours does not.
+#[test]
+fn topic_aliases_are_used_towards_a_client_that_accepts_them() {
+    v5(|case| {
+        if !case.subject.ours {
+            return;
+        }
+        let (name, id) = (case.topic(&"long/".repeat(20)), case.id("c"));
+        let properties = [Property::TopicAliasMaximum(4)];
+        let mut client = case.connect(&Connect {
+            properties: Properties::new(&properties),
+            ..Connect::new(case.version, &id)
+        });
+        client.subscribe(&name, AtLeastOnce);
+        let mut publisher = case.client("p");
+        let lengths: Vec<_> = (0..3)
+            .map(|number| {
+                publisher.publish(&name, &number.to_string(), AtLeastOnce);
+                let message = client.message();
+                client.acknowledge(&message);
+                // The client knows what an alias stands for.
+                assert_eq!(message.topic, name);
+                message.bytes.len()
+            })
+            .collect();
+        assert!(lengths[0] > name.len());
+        assert_eq!(lengths[1..], [11, 11]);
+    });
+}

@@ -2,7 +2,7 @@
 
 use declic_mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use declic_mqtt::ReasonCode;
-use declic_mqtt::packet::{Ack, Packet, PacketKind};
+use declic_mqtt::packet::{Ack, Connect, Packet, PacketKind, Properties, Property};
 
 use crate::case::{Case, join, packet, string, v5};
 use crate::client::{Client, ack};
@@ -173,5 +173,32 @@ fn who_leaves_a_group_gets_no_more_and_the_others_get_all() {
         publish(case, &["1", "2", "3", "4"], AtLeastOnce);
         assert_eq!(stays.payloads(), ["1", "2", "3", "4"]);
         assert!(unsubscribes.settle().is_empty());
+    });
+}
+
+/// Section 4.8.2: it should, so only our own broker has to.
+#[test]
+fn messages_of_a_member_that_goes_are_given_to_the_others() {
+    v5(|case| {
+        let id = case.id("a");
+        let properties = [Property::ReceiveMaximum(1.try_into().expect("not 0"))];
+        let mut goes = case.connect(&Connect {
+            properties: Properties::new(&properties),
+            ..Connect::new(case.version, &id)
+        });
+        goes.subscribe(&share(case, "g"), AtLeastOnce);
+        publish(case, &["1", "2", "3"], AtLeastOnce);
+        assert_eq!(goes.message().payload(), "1");
+        let mut stays = case.client("b");
+        stays.subscribe(&share(case, "g"), AtLeastOnce);
+        goes.lose();
+        publish(case, &["4"], AtLeastOnce);
+        let received: Vec<_> = match case.subject.ours {
+            true => (0..4).map(|_| stays.message()).collect(),
+            false => vec![stays.message()],
+        };
+        let payloads: Vec<_> = received.iter().map(|one| one.payload()).collect();
+        assert!(payloads.contains(&"4"));
+        assert!(payloads.len() == 1 || ["1", "2", "3"].iter().all(|one| payloads.contains(one)));
     });
 }

@@ -1,9 +1,14 @@
 //! Every key of the configuration: its name, its kind, where its value is kept, and what it means.
 
+use declic_broker::bridge::Rule;
 use toml::de::DeValue;
 
 use super::Settings;
-use super::value::{Addresses, Bytes, Choice, Count, File, Kind, OrNone, Switch, Text, Time};
+use super::bridge::BridgeSettings;
+use super::value::{
+    Addresses, Bytes, Choice, Count, File, Kind, OrNone, Quality, SlowConsumers, Switch, Text,
+    Time, Version, Way,
+};
 
 /// A table of the file.
 pub struct Section {
@@ -139,6 +144,118 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
+/// A bridge, but for its topics.
+pub const BRIDGE: &[Key<BridgeSettings>] = &[
+    key!(
+        "name",
+        Text: String,
+        bridge.name,
+        "What it is called, here and in logs; each bridge has another name."
+    ),
+    key!(
+        "host",
+        Text: String,
+        bridge.host,
+        "The other broker's host: a name or an address."
+    ),
+    key!("port", Count: u16, bridge.port, "Its port."),
+    key!(
+        "client_id",
+        Text: String,
+        bridge.client_id,
+        "The client identifier there; \"\" for `declic-` and the bridge's name."
+    ),
+    key!(
+        "user",
+        Text: String,
+        bridge.user_name,
+        "The user's name there; \"\" for none."
+    ),
+    key!(
+        "password",
+        Text: Option<String>,
+        bridge.password,
+        "The password there. Better in a file of its own: `password_file`."
+    ),
+    key!(
+        "password_file",
+        File: Option<std::path::PathBuf>,
+        password_file,
+        "A file whose first line is the password."
+    ),
+    key!(
+        "version",
+        Version: declic_mqtt::ProtocolVersion,
+        bridge.version,
+        "The version of MQTT spoken there. With 3.1.1, no topic can go both ways, and retained \
+         messages lose that they are."
+    ),
+    key!(
+        "keep_alive",
+        Count: u16,
+        bridge.keep_alive,
+        "Seconds between two signs of life; 0 for none."
+    ),
+    key!(
+        "session_expiry",
+        Time: std::time::Duration,
+        bridge.session_expiry,
+        "How long the other broker keeps what is for the bridge while it is away (5.0)."
+    ),
+    key!(
+        "packet_size",
+        Bytes: usize,
+        bridge.packet_size,
+        "Largest packet either way; larger ones are dropped."
+    ),
+    key!(
+        "shortest_pause",
+        Time: std::time::Duration,
+        bridge.shortest_pause,
+        "The pause after the first failure to connect; it doubles with each, at random in between."
+    ),
+    key!(
+        "longest_pause",
+        Time: std::time::Duration,
+        bridge.longest_pause,
+        "The longest pause between two attempts."
+    ),
+];
+
+/// Topics of a bridge.
+pub const BRIDGE_TOPIC: &[Key<Rule>] = &[
+    key!(
+        "filter",
+        Text: String,
+        topics,
+        "Topics, as a filter without its prefix."
+    ),
+    key!(
+        "direction",
+        Way: declic_broker::bridge::Direction,
+        direction,
+        "Which way they go: \"out\" from this broker to the other one."
+    ),
+    key!(
+        "qos",
+        Quality: declic_mqtt::QoS,
+        qos,
+        "The highest QoS; a message keeps its own below."
+    ),
+    key!(
+        "local_prefix",
+        Text: String,
+        local_prefix,
+        "What stands before the topics at this broker."
+    ),
+    key!(
+        "remote_prefix",
+        Text: String,
+        remote_prefix,
+        "What stands before the topics at the other broker, in its place."
+    ),
+];
+
 const LIMITS: &[Key<Settings>] = &[
     key!(
         "connections",
@@ -207,6 +324,27 @@ const LIMITS: &[Key<Settings>] = &[
         "Messages that wait for all clients together, each counted for each client."
     ),
     key!(
+        "slow_consumer",
+        SlowConsumers: declic_broker::SlowConsumer,
+        limits.slow_consumer,
+        "What happens when the queue of a client is full: the new message is dropped, or the \
+         oldest, or the client is disconnected. Messages of QoS 0 go first."
+    ),
+    key!(
+        "messages_per_second",
+        Count: u32,
+        limits.messages_per_second,
+        "Messages that a client may publish in a second; one that publishes more is read from less \
+         often. 0 for no limit."
+    ),
+    key!(
+        "bytes_per_second",
+        Bytes: usize,
+        limits.bytes_per_second,
+        "Bytes that a client may send in a second; one that sends more is read from less often. 0 \
+         for no limit."
+    ),
+    key!(
         "message_bytes",
         Bytes: usize,
         limits.message_bytes,
@@ -261,6 +399,12 @@ const LIMITS: &[Key<Settings>] = &[
         Count: u16,
         limits.topic_aliases,
         "Topic aliases that a client of MQTT 5.0 may use on a connection; 0 for none."
+    ),
+    key!(
+        "outbound_topic_aliases",
+        Count: u16,
+        limits.outbound_topic_aliases,
+        "Topic aliases in what is sent to a client of MQTT 5.0 that accepts as many; 0 for none."
     ),
     key!(
         "keep_alive",

@@ -1,6 +1,7 @@
 //! The broker's configuration: one table of keys that reads a file, writes the default one and
 //! says what is wrong.
 
+mod bridge;
 mod keys;
 mod mistake;
 mod value;
@@ -14,6 +15,7 @@ use declic_broker::Limits;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use bridge::BridgeSettings;
 pub use mistake::Mistake;
 pub use value::parse_bytes;
 
@@ -35,6 +37,7 @@ pub struct Settings {
     /// `auto`, `none` or a path.
     pub control_socket: String,
     pub tcp_keep_alive: Duration,
+    pub bridges: Vec<BridgeSettings>,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
 }
@@ -50,6 +53,7 @@ impl Default for Settings {
             sys_interval: Duration::from_secs(10),
             control_socket: "auto".to_owned(),
             tcp_keep_alive: Duration::from_secs(60),
+            bridges: Vec::new(),
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
         }
@@ -96,9 +100,14 @@ impl Settings {
     }
 
     fn read(&mut self, document: &DeTable<'_>, mistakes: &mut Vec<Mistake>) {
-        let known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
+        let sections = SECTIONS.iter().map(|section| section.name);
+        let known: Vec<_> = sections.chain([BRIDGE]).collect();
         for (name, value) in document {
             let text = name.get_ref();
+            if text == BRIDGE {
+                self.bridges = bridge::read(value, mistakes);
+                continue;
+            }
             let Some(section) = SECTIONS.iter().find(|section| section.name == text) else {
                 mistakes.push(Mistake::unknown(text, name.span(), &known));
                 continue;
@@ -127,6 +136,7 @@ impl Settings {
                 write_key(&mut text, key, self);
             }
         }
+        bridge::write(&mut text, &self.bridges);
         text
     }
 }
@@ -182,6 +192,8 @@ fn comment(text: &mut String, doc: &str) {
     text.push_str(&line);
     text.push('\n');
 }
+
+const BRIDGE: &str = "bridge";
 
 const HEAD: &str = "\
 # The configuration of `declic broker`: every key with its default.
@@ -262,6 +274,7 @@ mod tests {
                     "\"x\"",
                     "\"json\"",
                     "\"debug\"",
+                    "\"drop-oldest\"",
                     "[\"1.2.3.4:5\"]",
                 ];
                 let taken = candidates.iter().any(|text| {

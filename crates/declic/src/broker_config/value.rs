@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use declic_broker::SlowConsumer;
+use declic_broker::bridge::Direction;
+use declic_mqtt::{ProtocolVersion, QoS};
 use toml::de::DeValue;
 
 /// A way to write a `T` in TOML.
@@ -160,6 +163,83 @@ impl Kind<String> for Text {
     }
 }
 
+impl Kind<Option<String>> for Text {
+    fn allowed() -> String {
+        "a text; \"\" for none".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<Option<String>> {
+        let text = value.as_str()?;
+        Some((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    fn write(value: &Option<String>) -> String {
+        quoted(value.as_deref().unwrap_or_default())
+    }
+}
+
+/// A version of MQTT.
+pub struct Version;
+
+impl Kind<ProtocolVersion> for Version {
+    fn allowed() -> String {
+        "\"5.0\" or \"3.1.1\"".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<ProtocolVersion> {
+        let text = value.as_str()?;
+        let versions = [ProtocolVersion::V5, ProtocolVersion::V3_1_1];
+        versions.into_iter().find(|one| one.to_string() == text)
+    }
+
+    fn write(value: &ProtocolVersion) -> String {
+        quoted(&value.to_string())
+    }
+}
+
+/// The quality of service.
+pub struct Quality;
+
+impl Kind<QoS> for Quality {
+    fn allowed() -> String {
+        "0, 1 or 2".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<QoS> {
+        QoS::from_u8(integer(value)?.try_into().ok()?)
+    }
+
+    fn write(value: &QoS) -> String {
+        (*value as u8).to_string()
+    }
+}
+
+/// Which way messages go over a bridge.
+pub struct Way;
+
+impl Kind<Direction> for Way {
+    fn allowed() -> String {
+        "\"both\", \"in\" or \"out\"".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<Direction> {
+        match value.as_str()? {
+            "both" => Some(Direction::Both),
+            "in" => Some(Direction::In),
+            "out" => Some(Direction::Out),
+            _ => None,
+        }
+    }
+
+    fn write(value: &Direction) -> String {
+        quoted(match value {
+            Direction::Both => "both",
+            Direction::In => "in",
+            Direction::Out => "out",
+        })
+    }
+}
+
 /// The name of a file; `None` is the empty one.
 pub struct File;
 
@@ -227,6 +307,27 @@ impl<T: ValueEnum> Kind<T> for Choice {
     fn write(value: &T) -> String {
         let value = value.to_possible_value();
         quoted(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// What happens to messages for clients that read too slowly.
+pub struct SlowConsumers;
+
+impl Kind<SlowConsumer> for SlowConsumers {
+    fn allowed() -> String {
+        let [first, second, third] = SlowConsumer::ALL.map(|one| quoted(one.as_str()));
+        format!("{first}, {second} or {third}")
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<SlowConsumer> {
+        let name = value.as_str()?;
+        SlowConsumer::ALL
+            .into_iter()
+            .find(|one| one.as_str() == name)
+    }
+
+    fn write(value: &SlowConsumer) -> String {
+        quoted(value.as_str())
     }
 }
 

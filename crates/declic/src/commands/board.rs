@@ -173,8 +173,9 @@ struct Session<'a> {
     broker: BrokerUrl,
     client_id: String,
     topic: String,
-    /// Why the last attempt to connect failed: it is said once, not at each attempt.
-    last_failure: Option<String>,
+    /// Why attempts to connect failed, since there was a connection: each is said once, not at each
+    /// attempt.
+    failures: Vec<String>,
 }
 
 impl<'a> Session<'a> {
@@ -182,13 +183,16 @@ impl<'a> Session<'a> {
         Self {
             printer,
             id,
-            broker: BrokerUrl::new(settings.broker().unwrap_or_default(), settings.port()),
+            broker: match settings.brokers().next() {
+                Some(first) => BrokerUrl::new(first.host, first.port),
+                None => BrokerUrl::new("", settings.port()),
+            },
             client_id: match settings.client_id() {
                 Some(id) => id.to_owned(),
                 None => id.client_id().to_string(),
             },
             topic: settings.link_topic().as_str().to_owned(),
-            last_failure: None,
+            failures: Vec::new(),
         }
     }
 
@@ -198,12 +202,12 @@ impl<'a> Session<'a> {
             broker,
             client_id,
             topic,
-            last_failure,
+            failures,
             ..
         } = self;
         match &report.news {
             News::Notice(Notice::Connected { version, .. }) => {
-                *last_failure = None;
+                failures.clear();
                 printer.line(format_args!(
                     "connected to {broker} as {client_id} (MQTT {version})"
                 ))
@@ -211,14 +215,18 @@ impl<'a> Session<'a> {
             News::Notice(Notice::Subscribed) => printer.line(format_args!("subscribed to {topic}")),
             News::Notice(Notice::ConnectFailed(cause)) => {
                 let remedy = remedy(*cause);
-                self.failure(format!("{cause}{remedy}"))
+                self.failure(&format!("{cause}{remedy}"))
             }
             News::Unreachable(error) => {
                 let question = match error.kind() {
                     ErrorKind::ConnectionRefused => " Is a broker running there?",
                     _ => "",
                 };
-                self.failure(format!("{}.{question} Trying again", reason(error)))
+                self.failure(&format!("{}.{question} Trying again", reason(error)))
+            }
+            News::Opening(to) => {
+                *broker = to.clone();
+                Ok(())
             }
             News::Notice(Notice::RetryIn(_) | Notice::Stopped) | News::Ended => Ok(()),
             News::Notice(notice) => printer.line(notice),
@@ -234,13 +242,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn failure(&mut self, cause: String) -> Result<(), Error> {
-        if self.last_failure.as_ref() == Some(&cause) {
+    fn failure(&mut self, cause: &str) -> Result<(), Error> {
+        let line = format!("cannot connect to {}: {cause}", self.broker);
+        if self.failures.contains(&line) {
             return Ok(());
         }
-        let line = format!("cannot connect to {}: {cause}", self.broker);
-        self.last_failure = Some(cause);
-        self.printer.line(line)
+        self.printer.line(&line)?;
+        self.failures.push(line);
+        Ok(())
     }
 }
 

@@ -10,6 +10,9 @@ use declic_board::{
 };
 use mio::{Events, Poll, Token};
 
+use crate::url::BrokerUrl;
+
+use super::search::Search;
 use super::transport::{Moved, Opened, Transport};
 use super::{Inbox, News, Order, Report, STOP_LIMIT, Status};
 
@@ -20,6 +23,10 @@ pub(super) struct EventLoop {
     inbox: Inbox,
     observer: Box<dyn FnMut(Report) + Send>,
     transport: Transport,
+    /// A search for a broker that goes on.
+    search: Option<Search>,
+    /// Tells a search from earlier ones.
+    searches: u64,
     clock: Clock,
     /// When the button's contact opens again.
     contact_opens: Option<Instant>,
@@ -77,6 +84,8 @@ impl EventLoop {
             inbox,
             observer,
             transport: Transport::new(WAKER),
+            search: None,
+            searches: 0,
             clock: Clock(Instant::now()),
             contact_opens: None,
             open_error: None,
@@ -135,7 +144,7 @@ impl EventLoop {
                     news: News::Asked,
                     status: self.status,
                 }),
-                Order::Type(_) | Order::Resolved(_) => {}
+                Order::Type(_) | Order::Resolved(_) | Order::Found(..) => {}
             }
         }
         false
@@ -157,6 +166,7 @@ impl EventLoop {
         loop {
             self.turn(&mut board);
             if let Some(ending) = self.ending.take_if(|_| self.stop_at.is_none()) {
+                self.search = None;
                 self.transport.close();
                 if let Ending::Restart = ending {
                     self.report(News::Restarted(Box::new(self.saved.clone())), &board);
@@ -202,6 +212,12 @@ impl EventLoop {
                 if self.stop_at.is_none() {
                     self.stop_at = Some(Instant::now() + STOP_LIMIT);
                     board.shut_down(now);
+                }
+            }
+            Order::Found(search, found) => {
+                if search == self.searches && self.search.take().is_some() {
+                    let host = found.address.to_string();
+                    board.handle_broker_found(&host, found.port, now);
                 }
             }
             Order::Resolved(resolution) => {
@@ -290,13 +306,18 @@ impl EventLoop {
         while let Some(effect) = board.poll_effect() {
             match effect {
                 Effect::OpenTransport => {
+                    self.report_opening(board);
                     if let Some(to) = board.destination() {
                         self.transport.open(to.host, to.port, &self.inbox);
                     }
                     let opened = self.transport.turn(None, self.poll.registry());
                     self.handle_opened(opened, board);
                 }
-                Effect::CloseTransport => self.transport.close(),
+                Effect::FindBroker => self.search(board),
+                Effect::CloseTransport => {
+                    self.search = None;
+                    self.transport.close();
+                }
                 Effect::Notice(notice) => {
                     self.stopped |= notice == Notice::Stopped;
                     let news = match (notice, &mut self.open_error) {
@@ -332,6 +353,17 @@ impl EventLoop {
         }
     }
 
+    /// Begins to search the network for a broker.
+    fn search(&mut self, board: &mut Board<'_>) {
+        self.report_opening(board);
+        self.searches += 1;
+        let (number, inbox) = (self.searches, self.inbox.clone());
+        match Search::begin(move |found| inbox.send(Order::Found(number, found))) {
+            Ok(search) => self.search = Some(search),
+            Err(error) => self.handle_opened(Opened::No(error), board),
+        }
+    }
+
     fn handle_opened(&mut self, opened: Opened, board: &mut Board<'_>) {
         match opened {
             Opened::Pending => {}
@@ -354,6 +386,12 @@ impl EventLoop {
         .flatten()
         .min()
         .map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn report_opening(&mut self, board: &Board<'_>) {
+        if let Some(to) = board.destination() {
+            self.report(News::Opening(BrokerUrl::new(to.host, to.port)), board);
+        }
     }
 
     fn report(&mut self, news: News, board: &Board<'_>) {

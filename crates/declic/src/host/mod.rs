@@ -10,6 +10,7 @@ pub mod console;
 mod dial;
 mod event_loop;
 pub mod identity;
+mod search;
 mod transport;
 
 use std::fmt;
@@ -22,7 +23,10 @@ use std::time::{Duration, Instant};
 use declic_board::{BoardId, Connection, Notice, Role, Settings};
 use declic_mqtt::ProtocolVersion;
 
+use crate::url::BrokerUrl;
+
 use event_loop::EventLoop;
+use search::Found;
 use transport::Resolution;
 
 /// A board that runs in a thread of its own.
@@ -47,6 +51,8 @@ pub struct Report {
 pub enum News {
     /// What the board says.
     Notice(Notice),
+    /// A connection to this broker is opened; `mdns` stands for one that is searched for.
+    Opening(BrokerUrl),
     /// [`Notice::ConnectFailed`] because it was unreachable, and what the system says about it.
     Unreachable(io::Error),
     /// Nothing: [`Host::ask`] was called.
@@ -148,6 +154,7 @@ impl fmt::Display for Report {
         match &self.news {
             News::Notice(notice) => notice.fmt(f),
             News::Unreachable(error) => write!(f, "could not connect: {}", reason(error)),
+            News::Opening(broker) => write!(f, "opening a connection to {broker}"),
             News::Asked => f.write_str("asked"),
             News::Console(line) => f.write_str(line),
             News::Restarted(_) => f.write_str("restarted"),
@@ -216,6 +223,8 @@ enum Order {
     Report,
     Stop,
     Resolved(Resolution),
+    /// What the search with that number has found.
+    Found(u64, Found),
 }
 
 /// Where orders go.

@@ -126,11 +126,14 @@ fn a_reader_that_never_reads_stops_nobody_and_loses_only_its_own_messages() {
         }
         assert_eq!(world.messages(fast).len(), 1_000);
         let stats = world.engine.stats();
-        assert_eq!((stats.dropped_qos_0, stats.dropped_qos_1_2), (450, 450));
+        assert_eq!((stats.dropped_qos_0, stats.dropped_qos_1_2), (500, 400));
         assert_eq!(stats.messages, 100);
         assert!(!world.is_paused(conn));
         world.block(slow, false);
-        let first: Vec<_> = (0..100).map(|number| format!("t {number}")).collect();
+        // Those of QoS 0 made room for the others.
+        let first: Vec<_> = (0..100)
+            .map(|number| format!("t {}", 2 * number + 1))
+            .collect();
         assert_eq!(world.messages(slow), first);
     }
 }

@@ -337,6 +337,8 @@ impl Engine {
             conn.large.iter().for_each(|large| count(&large.message));
             connection_bytes += conn.tail.len();
             connection_bytes += conn.aliases.as_ref().map_or(0, |aliases| aliases.bytes());
+            let sent = conn.sent_aliases.as_ref();
+            connection_bytes += sent.map_or(0, |aliases| aliases.bytes());
             if let Some(session) = conn.session {
                 assert_eq!(self.sessions[session as usize].conn, Some(slot));
             }

@@ -2,10 +2,12 @@
 
 mod acknowledge;
 mod admin;
+mod aliases;
 mod bad_input;
 mod connect;
 mod flow;
 mod harness;
+mod limits;
 mod properties;
 mod publish;
 mod random;

@@ -1,9 +1,9 @@
 //! Shared subscriptions.
 
-use declic_mqtt::packet::{Packet, Subscription};
+use declic_mqtt::packet::{Connect, Packet, Properties, Property, Subscription};
 
 use super::harness::*;
-use crate::engine::CloseReason;
+use crate::engine::{CloseReason, Limits};
 
 /// v5, section 4.8.2
 #[test]
@@ -46,6 +46,7 @@ fn a_member_that_is_not_there_is_passed_over() {
         );
     }
     assert_eq!(world.messages(there).len(), 4);
+    world.send(there, &[puback(1), puback(2), puback(3), puback(4)]);
     // With nobody there, it waits for one who will come back.
     world.lose(there);
     world.send(conn, &[message("t", "5", AtLeastOnce, 5)]);
@@ -154,4 +155,89 @@ fn a_shared_delivery_that_was_begun_is_completed_with_the_same_member() {
     );
     let shares = [world.messages(first).len(), world.messages(second).len()];
     assert_eq!(shares, [1, 1]);
+}
+
+/// v5, section 4.8.2: what was not sent, and what was not acknowledged with QoS 1, is for the
+/// others when a session ends. [MQTT-4.8.2-5]: not so what is on its way with QoS 2.
+#[test]
+fn messages_of_a_member_that_goes_are_given_to_the_others() {
+    let mut world = World::new();
+    let properties = [Property::ReceiveMaximum(2.try_into().expect("not 0"))];
+    let (goes, _) = world.connect(&Connect {
+        properties: Properties::new(&properties),
+        ..Connect::new(V5, "goes")
+    });
+    world.subscribe(goes, "$share/g/t", ExactlyOnce);
+    world.subscribe(goes, "$share/other/t", AtLeastOnce);
+    world.subscribe(goes, "t", AtLeastOnce);
+    let conn = world.client(V5, "p");
+    // Each comes three times; only two are sent: the ordinary one, and one of a group.
+    world.send(conn, &[message("t", "1", ExactlyOnce, 1), pubrel(1)]);
+    assert_eq!(world.messages(goes), ["t 1", "t 1"]);
+    world.send(conn, &[message("t", "2", AtLeastOnce, 2)]);
+    world.expect_nothing(goes);
+    let stays = world.client(V5, "stays");
+    world.subscribe(stays, "$share/g/t", AtMostOnce);
+    world.lose(goes);
+    let received = world.messages(stays);
+    // Of `1`, either group's copy was on its way; the other group has nobody left.
+    assert!(
+        received == ["t 1", "t 2"] || received == ["t 2"],
+        "{received:?}"
+    );
+    assert_eq!(world.engine.stats().messages, 0);
+}
+
+#[test]
+fn the_last_member_takes_its_messages_with_it() {
+    let mut world = World::new();
+    let conn = world.client(V5, "s");
+    world.subscribe(conn, "$share/g/t", AtLeastOnce);
+    world.block(conn, true);
+    let publisher = world.client(V5, "p");
+    for number in 1..=3 {
+        world.send(publisher, &[message("t", "x", AtLeastOnce, number)]);
+    }
+    world.lose(conn);
+    assert_eq!(world.engine.stats().messages, 0);
+    assert_eq!(world.engine.stats().dropped_qos_1_2, 3);
+}
+
+#[test]
+fn unacknowledged_messages_of_qos_1_go_to_another_member_and_those_of_qos_2_to_nobody() {
+    let mut world = World::new();
+    let goes = world.client(V5, "goes");
+    world.subscribe(goes, "$share/g/t", ExactlyOnce);
+    let publisher = world.client(V5, "p");
+    for (number, qos) in [(1, AtLeastOnce), (2, ExactlyOnce), (3, AtLeastOnce)] {
+        world.send(publisher, &[message("t", &number.to_string(), qos, number)]);
+    }
+    assert_eq!(world.messages(goes).len(), 3);
+    let stays = world.client(V5, "stays");
+    world.subscribe(stays, "$share/g/t", AtLeastOnce);
+    world.send(goes, &[puback(1)]);
+    world.lose(goes);
+    world.expect(stays, &[message("t", "3", AtLeastOnce, 1)]);
+}
+
+#[test]
+fn a_member_whose_queue_is_full_is_passed_over() {
+    let mut world = World::with_limits(Limits {
+        queued_messages: 2,
+        ..Limits::default()
+    });
+    let [slow, fast] = ["slow", "fast"].map(|name| {
+        let conn = world.client(V5, name);
+        world.subscribe(conn, "$share/g/t", AtLeastOnce);
+        conn
+    });
+    world.block(slow, true);
+    let publisher = world.client(V5, "p");
+    for number in 1..=10 {
+        world.send(publisher, &[message("t", "x", AtLeastOnce, number)]);
+    }
+    assert_eq!(world.messages(fast).len(), 8);
+    world.block(slow, false);
+    assert_eq!(world.messages(slow).len(), 2);
+    assert_eq!(world.engine.stats().dropped_qos_1_2, 0);
 }

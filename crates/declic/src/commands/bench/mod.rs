@@ -1,5 +1,7 @@
 //! `declic bench`: measurements, each beside a peer measured in the same run.
 
+#[cfg(target_os = "linux")]
+mod broker;
 mod press;
 mod relay;
 mod route;
@@ -11,7 +13,7 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::printer::Printer;
 
-/// Measure this machine: what a press takes, what a start takes
+/// Measure this machine: what a press takes, what a start takes, what the broker can do
 ///
 /// Times differ from machine to machine and from minute to minute. What counts is the ratio to the
 /// peer beside it, which is measured in turn with ours in the same run.
@@ -25,6 +27,11 @@ pub struct Args {
 enum What {
     Press(press::Args),
     Start(start::Args),
+    #[cfg(target_os = "linux")]
+    Broker(broker::Args),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Floor(broker::floor::Args),
 }
 
 /// Measures and prints a table.
@@ -32,6 +39,10 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     match &args.what {
         What::Press(args) => press::run(args, printer),
         What::Start(args) => start::run(args, printer),
+        #[cfg(target_os = "linux")]
+        What::Broker(args) => broker::run(args, printer),
+        #[cfg(target_os = "linux")]
+        What::Floor(args) => broker::floor::run(args, printer),
     }
 }
 

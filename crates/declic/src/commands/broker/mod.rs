@@ -4,14 +4,12 @@ mod config;
 mod ctl;
 
 use std::path::PathBuf;
-#[cfg(unix)]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Subcommand;
-#[cfg(unix)]
-use declic_broker::Handle;
-use declic_broker::{Broker, Config};
+use declic_broker::bridge::Bridge;
+use declic_broker::{Broker, Config, Handle};
 #[cfg(unix)]
 use tracing::info;
 
@@ -125,13 +123,34 @@ fn serve(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     .map_err(|error| cannot_listen(&error))?;
     #[cfg(unix)]
     let _control = args.control(&settings, broker.handle())?;
+    let bridges = start_bridges(&settings, &broker.handle())?;
     let handle = broker.handle();
-    signals::on_stop(move || handle.shutdown())?;
+    signals::on_stop(move || {
+        // What is on its way over them is finished first.
+        let mut bridges = bridges.lock().unwrap_or_else(PoisonError::into_inner);
+        bridges.iter().for_each(Bridge::stop);
+        bridges.clear();
+        handle.shutdown();
+    })?;
     announce(&broker, &access, printer)?;
     broker
         .run()
         .map_err(|error| Error::new(ExitCode::Failure, "the broker had to stop").because(error))?;
     Ok(ExitCode::Success)
+}
+
+/// Starts the bridges. They connect once the broker runs.
+fn start_bridges(settings: &Settings, handle: &Handle) -> Result<Arc<Mutex<Vec<Bridge>>>, Error> {
+    let mut bridges = Vec::new();
+    for settings in &settings.bridges {
+        let config = settings.resolve()?;
+        let bridge = Bridge::start(&config, handle).map_err(|error| {
+            let what = format!("can't bridge {:?}", config.name);
+            Error::new(ExitCode::Usage, what).because(error)
+        })?;
+        bridges.push(bridge);
+    }
+    Ok(Arc::new(Mutex::new(bridges)))
 }
 
 fn announce(broker: &Broker, access: &Access, printer: &Printer) -> Result<(), Error> {

@@ -134,7 +134,7 @@ impl<'a> Plain<'a> {
                 self.connected[index] = false;
                 self.printer.line(format_args!("{name} {report}"))?;
             }
-            News::Notice(Notice::Stopped) | News::Ended => {}
+            News::Notice(Notice::Stopped) | News::Opening(_) | News::Ended => {}
             _ => self.printer.line(format_args!("{name} {report}"))?,
         }
         if !self.ready && self.subscribed && self.connected == [true; 2] {

@@ -148,7 +148,7 @@ impl View {
             }
             News::Notice(Notice::Subscribed | Notice::Stopped) | News::Asked | News::Ended => {}
             // Nobody types on the console of these boards.
-            News::Console(_) | News::Restarted(_) => {}
+            News::Opening(_) | News::Console(_) | News::Restarted(_) => {}
             News::Notice(_) => self.note(report.at, Kind::Other, format!("{name} {report}")),
         }
         let [publisher, subscriber] = &self.boards;

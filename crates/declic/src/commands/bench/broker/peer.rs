@@ -1,0 +1,215 @@
+//! What is measured: each a process of its own, started afresh for each measurement.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::machine::{self, Cores};
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Kind {
+    /// Mosquitto, the broker that ours is compared with
+    Mosquitto,
+    /// The broker of this program
+    Declic,
+    /// The fastest broker that a Rust program can embed
+    Rumqttd,
+    /// A relay that copies bytes and looks at nothing: the physical floor
+    Floor,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Mosquitto, Self::Declic, Self::Rumqttd, Self::Floor];
+
+    /// What it is called in a table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mosquitto => "Mosquitto",
+            Self::Declic => "declic",
+            Self::Rumqttd => "rumqttd",
+            Self::Floor => "bare relay",
+        }
+    }
+}
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    this: PathBuf,
+    declic: PathBuf,
+    mosquitto: Option<PathBuf>,
+    rumqttd: Option<PathBuf>,
+    cores: Cores,
+}
+
+impl Programs {
+    /// Looks for those that were not named.
+    pub fn find(
+        declic: Option<&Path>,
+        mosquitto: Option<&Path>,
+        rumqttd: Option<&Path>,
+        cores: Cores,
+    ) -> io::Result<Self> {
+        let built = || Some(PathBuf::from(RUMQTTD)).filter(|file| file.is_file());
+        let this = std::env::current_exe()?;
+        Ok(Self {
+            declic: declic.map_or_else(|| this.clone(), Path::to_owned),
+            this,
+            mosquitto: mosquitto
+                .map(Path::to_owned)
+                .or_else(|| on_path("mosquitto")),
+            rumqttd: rumqttd.map(Path::to_owned).or_else(built),
+            cores,
+        })
+    }
+
+    pub fn has(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Mosquitto => self.mosquitto.is_some(),
+            Kind::Rumqttd => self.rumqttd.is_some(),
+            Kind::Declic | Kind::Floor => true,
+        }
+    }
+
+    /// Starts one, which listens when this returns.
+    pub fn start(&self, kind: Kind) -> io::Result<Peer> {
+        let folder = Folder::new()?;
+        // Nothing else takes a port that the system has just given.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let mut command = match kind {
+            Kind::Mosquitto => {
+                let program = self.mosquitto.as_deref().ok_or(io::ErrorKind::NotFound)?;
+                let config = folder.0.join("mosquitto.conf");
+                fs::write(&config, mosquitto_config(free.port()))?;
+                let mut command = Command::new(program);
+                command.arg("-c").arg(config).stdout(Stdio::null());
+                command
+            }
+            Kind::Rumqttd => {
+                let program = self.rumqttd.as_deref().ok_or(io::ErrorKind::NotFound)?;
+                let mut command = Command::new(program);
+                command.arg(free.port().to_string()).stdout(Stdio::null());
+                command
+            }
+            Kind::Declic => {
+                let mut command = Command::new(&self.declic);
+                // Nothing may be lost, however much is under way.
+                command
+                    .args(["broker", "--listen", "127.0.0.1:0"])
+                    .args(["--max-queued", "10000000", "--max-memory", "4G"])
+                    .stdout(Stdio::piped());
+                command
+            }
+            Kind::Floor => {
+                let mut command = Command::new(&self.this);
+                command.args(["bench", "floor"]).stdout(Stdio::piped());
+                command
+            }
+        };
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        let mut child = self.cores.spawn(&mut command)?;
+        let told = child.stdout.take();
+        let mut peer = Peer {
+            address: free,
+            child,
+            _folder: folder,
+        };
+        match told {
+            Some(stdout) => {
+                let mut line = String::new();
+                BufReader::new(stdout).read_line(&mut line)?;
+                let address = line.trim().rsplit(['/', ' ']).next();
+                peer.address = address
+                    .and_then(|address| address.parse().ok())
+                    .ok_or_else(|| io::Error::other(format!("it said: {line}")))?;
+            }
+            None => wait_for(peer.address)?,
+        }
+        Ok(peer)
+    }
+}
+
+/// A running process; it ends with this value.
+#[derive(Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    child: Child,
+    _folder: Folder,
+}
+
+impl Peer {
+    pub fn cpu_time(&self) -> io::Result<Duration> {
+        machine::cpu_time(self.child.id())
+    }
+
+    pub fn memory(&self) -> io::Result<u64> {
+        machine::memory(self.child.id())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The same rules for all: nothing may be lost, and no packet waits for others.
+fn mosquitto_config(port: u16) -> String {
+    format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
+         max_inflight_messages 1000\nmax_queued_messages 0\nmax_queued_bytes 0\n"
+    )
+}
+
+/// A temporary folder.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("declic-bench-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Waits until somebody listens on `address`.
+fn wait_for(address: SocketAddr) -> io::Result<()> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// A program on the PATH, or where Debian has servers.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(OsStr::new(name)))
+        .find(|file| file.is_file())
+}
+
+/// Where `cargo build --release --manifest-path tests/peers/rumqttd/Cargo.toml` puts it.
+const RUMQTTD: &str = "tests/peers/rumqttd/target/release/rumqttd-peer";

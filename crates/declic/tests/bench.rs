@@ -1,0 +1,41 @@
+//! `declic bench broker`, with very little of everything: that it measures, not what.
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+
+fn measure(row: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_declic"))
+        .args(["bench", "broker", "--peer", "declic", "--peer", "floor"])
+        .args(["--row", row, "--scale", "20", "--seconds", "0.1"])
+        .args(["--rounds", "1", "--json"])
+        .output()
+        .expect("declic starts");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(stderr, "", "nothing is left out or lost");
+    stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_row_of_the_benchmark_measures_the_broker_and_the_floor() {
+    let flows = ["one-to-one", "pairs", "qos2", "fan-out", "fan-in"];
+    for row in flows.into_iter().chain(["latency", "connect"]) {
+        let figures = measure(row);
+        assert_eq!(figures.len(), 2, "{row}");
+        for peer in ["declic", "bare relay"] {
+            assert!(figures[0].contains(&format!(",\"{peer}\":")), "{figures:?}");
+        }
+    }
+}
+
+#[test]
+fn memory_and_subscriptions_are_measured_without_the_floor() {
+    for (row, count) in [("idle", 2), ("subscriptions", 3)] {
+        let figures = measure(row);
+        assert_eq!(figures.len(), count, "{figures:?}");
+        assert!(figures[0].contains(",\"declic\":"), "{figures:?}");
+    }
+}
