@@ -8,6 +8,7 @@ pub mod subscriptions;
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use declic_mqtt::packet::{
@@ -32,9 +33,8 @@ impl Line {
     /// Connects clients, and waits until all are accepted.
     pub fn connect(address: SocketAddr, client_ids: &[String]) -> io::Result<Vec<Self>> {
         let mut lines = Vec::with_capacity(client_ids.len());
-        for (number, ids) in client_ids.chunks(AT_ONCE).enumerate() {
-            // Some ten thousand connections come from one address, no more.
-            let source = source_address(number * AT_ONCE / 10_000);
+        for ids in client_ids.chunks(AT_ONCE) {
+            let source = next_source();
             let mut greeted = Vec::with_capacity(ids.len());
             for client_id in ids {
                 let mut stream = dial(address, source)?;
@@ -56,6 +56,7 @@ impl Line {
 
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
         Ok(Self {
             stream: mio::net::TcpStream::from_std(stream),
             out: Vec::new(),
@@ -148,19 +149,22 @@ impl Line {
     }
 }
 
-/// Opens a connection from a loopback address of its own, so that the ports last.
+/// Opens a connection from one of the loopback addresses.
 fn dial(address: SocketAddr, source: Ipv4Addr) -> io::Result<TcpStream> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     bind(&socket, &SocketAddrV4::new(source, 0))?;
     connect(&socket, &address)?;
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok(TcpStream::from(socket))
 }
 
-/// One of the loopback addresses from 127.0.0.2 on.
-fn source_address(number: usize) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, (number / 200 % 200) as u8, 2 + (number % 200) as u8)
+/// Another loopback address each time: a port rests for a minute after its connection, and where
+/// many are taken the system takes long to find one.
+fn next_source() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Not where the run before began.
+    let number = COUNT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 1_000;
+    let [.., middle, last] = (number % ADDRESSES).to_be_bytes();
+    Ipv4Addr::new(127, 1, middle, last)
 }
 
 fn connect_packet(client_id: &str) -> io::Result<Vec<u8>> {
@@ -247,6 +251,8 @@ fn encode(packet: &Packet<'_>) -> io::Result<Vec<u8>> {
 const VERSION: ProtocolVersion = ProtocolVersion::V3_1_1;
 const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
 const DISCONNECT: [u8; 2] = [0xe0, 0];
+/// Loopback addresses that connections come from.
+const ADDRESSES: u32 = 1 << 16;
 /// Clients that are greeted together.
 const AT_ONCE: usize = 100;
 /// Bytes of a payload that say which message it is.
