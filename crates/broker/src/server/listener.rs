@@ -8,12 +8,15 @@ use std::time::Duration;
 use declic_mqtt::Instant;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 use tracing::warn;
 
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: TcpListener,
     pub(super) address: SocketAddr,
+    /// Its connections send small packets at once, without having been told.
+    pub(super) hands_down_nodelay: bool,
     ready: bool,
     /// When to try again after the system had no more descriptors.
     retry_at: Option<Instant>,
@@ -33,9 +36,14 @@ impl Listener {
         registry
             .register(&mut socket, token, Interest::READABLE)
             .map_err(error)?;
+        // Small packets must not wait for others. On Linux, connections take this over from their
+        // listener, which saves a system call for each.
+        let hands_down_nodelay =
+            cfg!(target_os = "linux") && SockRef::from(&socket).set_tcp_nodelay(true).is_ok();
         Ok(Self {
             address: socket.local_addr().map_err(error)?,
             socket,
+            hands_down_nodelay,
             ready: false,
             retry_at: None,
         })

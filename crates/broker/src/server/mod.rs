@@ -256,8 +256,9 @@ impl Broker {
                     debug!(%peer, "refused: too many connections");
                     continue;
                 };
-                // Small packets must not wait for others.
-                let _ = stream.set_nodelay(true);
+                if !listener.hands_down_nodelay {
+                    let _ = stream.set_nodelay(true);
+                }
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 let token = Token(conn.index());
                 if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
@@ -276,9 +277,14 @@ impl Broker {
         }
     }
 
-    /// Reads once from every socket that has something, and feeds it.
+    /// Reads once from sockets that have something, in turn, and feeds it. What can be written is
+    /// written before more is read, so that messages don't pile up here.
     fn read(&mut self, buffer: &mut [u8], now: Instant) {
+        let mut budget = READ_BUDGET;
         for _ in 0..self.readable.len() {
+            if budget == 0 {
+                break;
+            }
             let Some(conn) = self.readable.pop_front() else {
                 break;
             };
@@ -291,6 +297,7 @@ impl Broker {
             }
             match socket.receive(buffer) {
                 Received::Bytes(count) => {
+                    budget = budget.saturating_sub(count);
                     if socket.readable {
                         list_readable(&mut self.readable, socket);
                     }
@@ -379,7 +386,10 @@ impl Broker {
             reason => debug!(%peer, %reason, "connection closed"),
         }
         let flushed = flush(socket, &mut self.engine, buffer, now);
-        if !matches!(flushed, Ok(Flushed::All)) || socket.linger().is_err() {
+        // Who said goodbye sends nothing more (section 3.14.4), so nothing unread can make the
+        // kernel throw away what it has not sent.
+        let said_goodbye = matches!(reason, CloseReason::Disconnected(_));
+        if said_goodbye || !matches!(flushed, Ok(Flushed::All)) || socket.linger().is_err() {
             return self.close(conn, now);
         }
         // Its end may have been told already.
@@ -401,9 +411,9 @@ impl Broker {
     fn close(&mut self, conn: ConnId, now: Instant) {
         if let Some(slot) = self.sockets.get_mut(conn.index())
             && slot.as_ref().is_some_and(|socket| socket.conn == conn)
-            && let Some(mut socket) = slot.take()
+            && slot.take().is_some()
         {
-            let _ = self.poll.registry().deregister(&mut socket.stream);
+            // Closing the socket also ends the system's watching it.
             self.engine.handle_closed(conn, now);
         }
     }
@@ -487,6 +497,8 @@ const FIRST_LISTENER: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1_024;
 /// Of the one buffer for reading and writing.
 const BUFFER_SIZE: usize = 64 * 1_024;
+/// Bytes read per turn; one buffer may go beyond it.
+const READ_BUDGET: usize = 512 * 1_024;
 /// New connections per listener and turn.
 const ACCEPT_BUDGET: usize = 64;
 /// Full buffers written to a connection per turn.
