@@ -60,9 +60,13 @@ impl Backoff {
 
 /// SplitMix64: small, and good for any seed. Not for secrets.
 #[derive(Debug, Clone)]
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -71,7 +75,7 @@ impl Random {
     }
 
     /// A time from zero to `limit`, to the microsecond.
-    fn up_to(&mut self, limit: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, limit: Duration) -> Duration {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX - 1);
         Duration::from_micros(self.next() % micros.saturating_add(1))
     }

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod console;
+mod discovery;
 mod getters;
 mod improv;
 mod incoming;
@@ -33,6 +34,7 @@ use crate::settings::{LedRestore, LinkTopic};
 use crate::{
     BoardId, Button, Cause, Connection, Effect, Measured, Notice, Presses, Settings, Start,
 };
+use discovery::Discovery;
 use improv::Improv;
 use light::LightStore;
 use sleeping::Sleep;
@@ -130,64 +132,65 @@ use upkeep::Upkeep;
 /// these ([`Presses`]). Then it counts, one for every press however long it is held. A button that
 /// is held when the board starts is not pressed by that.
 ///
-/// A press sends one message on the link topic, ON and OFF in turn, beginning with ON. The board follows
-/// that topic too, also as a publisher: after another board's press, or with a retained state that
-/// was there before, the next press sends the other state. A press never waits. Without a
-/// connection, or with one that takes no more, it changes the state at once and the newest state
+/// A press sends one message on the link topic, ON and OFF in turn, beginning with ON. The board
+/// follows that topic too, also as a publisher: after another board's press, or with a retained
+/// state that was there before, the next press sends the other state. A press never waits. Without
+/// a connection, or with one that takes no more, it changes the state at once and the newest state
 /// is sent as soon as that is possible; what was sent and not acknowledged before a loss is sent
 /// again. A double press and a hold send nothing there.
 ///
 /// Each of the three is an event on `declic/<id>/button`, with QoS 1 (setting `qos`), in order.
 /// Events that can't be sent are kept one by one, up to 32; of more, the oldest are given up and
 /// counted ([`dropped_events`](Self::dropped_events)). QoS 1 may bring an event twice: `boot` and
-/// `count` together name it, so a receiver can tell. `count` goes up by one with each event,
-/// given up or not; `boot` is how often the board has started, or, where nothing counts that, a random
+/// `count` together name it, so a receiver can tell. `count` goes up by one with each event, given
+/// up or not; `boot` is how often the board has started, or, where nothing counts that, a random
 /// number above 2,147,483,647 for each start.
 ///
 /// # What is never lost, and what a restart loses
 /// As long as the program runs, an event is kept until the broker has acknowledged it (QoS 1 and
-/// 2), over any number of connections and brokers, but for those that are given up and counted;
-/// and the link's newest state arrives. Nothing of that is in flash. **A loss of power, a crash or
-/// a reset loses** the events that were not acknowledged, the state of the link if it was not,
-/// and the count, which begins at 1 again with another `boot`. A press whose debounce time is
-/// not over is none. A planned [`Restart`](Effect::Restart) first sends what it can within a
-/// second. [Sleeping](#sleeping) loses nothing. What is in flash is never lost: the settings, the
-/// number of starts, and the light's state with the setting `led-restore` on `flash`, but for its last
-/// five seconds.
+/// 2), over any number of connections and brokers, but for those that are given up and counted; and
+/// the link's newest state arrives. Nothing of that is in flash. **A loss of power, a crash or a
+/// reset loses** the events that were not acknowledged, the state of the link if it was not, and
+/// the count, which begins at 1 again with another `boot`. A press whose debounce time is not over
+/// is none. A planned [`Restart`](Effect::Restart) first sends what it can within a second.
+/// [Sleeping](#sleeping) loses nothing. What is in flash is never lost: the settings, the number of
+/// starts, and the light's state with the setting `led-restore` on `flash`, but for its last five
+/// seconds.
 ///
 /// # The light after a restart
 /// The setting `led-restore` says what it is: dark until the broker has told the retained state
-/// (`retained`); as it was, until the broker has told (`flash`); or `off` or `on`, and then retained
-/// messages count only for what comes after the first connection. For `flash`, a change is stored when the light
-/// has been still for five seconds and is another one than what is stored, so that neither a child
-/// at the button nor a program that blinks wears the flash out:
+/// (`retained`); as it was, until the broker has told (`flash`); or `off` or `on`, and then
+/// retained messages count only for what comes after the first connection. For `flash`, a change is
+/// stored when the light has been still for five seconds and is another one than what is stored, so
+/// that neither a child at the button nor a program that blinks wears the flash out:
 /// [`store_light`](crate::flash::SettingsStore::store_light) says how long it lasts.
 ///
 /// # Finding the broker
 /// The setting `broker` names one or several, which are tried in turn, or has `mdns` as one of them
 /// ([`Effect::FindBroker`]). Every step has its own deadline: opening the transport, the broker's
 /// answer, a ping. After a failure follows a pause that grows from `backoff-base` to `backoff-cap`
-/// and is drawn at random below that; failures of the transport and of MQTT are counted apart, and forgotten
-/// when a connection has lasted for `stable-uptime`. So a network or a broker that accepts the board and
-/// throws it out counts as one that fails. After refusals that last (a wrong password, say) the pause
-/// is at least half of `backoff-cap`. A broker of MQTT 5 that names another one is followed, three
-/// times in a row at most: "use another server" for one connection, "server moved" as long as that one
-/// can be reached and the board runs.
+/// and is drawn at random below that; failures of the transport and of MQTT are counted apart, and
+/// forgotten when a connection has lasted for `stable-uptime`. So a network or a broker that
+/// accepts the board and throws it out counts as one that fails. After refusals that last (a wrong
+/// password, say) the pause is at least half of `backoff-cap`. A broker of MQTT 5 that names
+/// another one is followed, three times in a row at most: "use another server" for one connection,
+/// "server moved" as long as that one can be reached and the board runs.
 ///
 /// # Sleeping
 /// With the setting `sleep`, a board that only sends (role `publisher`) sleeps when all that it had
 /// to say has arrived and nothing has happened for that time: [`Effect::Sleep`]. It also sleeps
-/// when that could not be done within a minute since the last press; the events wait for the next press.
-/// Its `status` stays `online`, since it is only asleep. The press that wakes it counts at once. What it sends on the link is
-/// decided when the broker has told the retained state, or has not within a second: another board may have
-/// pressed meanwhile.
+/// when that could not be done within a minute since the last press; the events wait for the next
+/// press. Its `status` stays `online`, since it is only asleep. The press that wakes it counts at
+/// once. What it sends on the link is decided when the broker has told the retained state, or has
+/// not within a second: another board may have pressed meanwhile.
 ///
 /// # Sessions
-/// The first connection after a start begins with a clean session, since nothing of an older one
-/// is known; identifiers of messages would be used twice otherwise. With MQTT 5 the later ones to the same broker go on with it, for as long as the setting `session-expiry`
-/// says. With 3.1.1 every connection is clean, because a session there has no end and would stay
-/// in the broker for ever: the board then sends again what was not acknowledged and takes the
-/// retained state, so only messages for it that nobody retained are lost with the connection.
+/// The first connection after a start begins with a clean session, since nothing of an older one is
+/// known; identifiers of messages would be used twice otherwise. With MQTT 5 the later ones to the
+/// same broker go on with it, for as long as the setting `session-expiry` says. With 3.1.1 every
+/// connection is clean, because a session there has no end and would stay in the broker for ever:
+/// the board then sends again what was not acknowledged and takes the retained state, so only
+/// messages for it that nobody retained are lost with the connection.
 pub struct Board<'b> {
     id: BoardId,
     settings: Settings,
@@ -220,6 +223,7 @@ pub struct Board<'b> {
     console: Console,
     upkeep: Upkeep,
     improv: Improv,
+    discovery: Discovery,
     /// Whether the network is there.
     network: bool,
     factory_reset: FactoryReset,
@@ -310,6 +314,7 @@ impl<'b> Board<'b> {
             console: Console::new(settings.log_level()),
             upkeep: Upkeep::new(&settings),
             improv: Improv::new(),
+            discovery: Discovery::new(seed),
             network: false,
             factory_reset: FactoryReset::new(settings.factory_reset_button(), settings.debounce()),
             start: None,
@@ -418,10 +423,15 @@ impl<'b> Board<'b> {
         self.handle_upkeep_timeout();
         self.handle_sleep_timeout();
         self.handle_info_timeout();
+        self.handle_discovery_timeout();
         self.client.handle_timeout(self.now);
         self.own.handle_timeout(self.now);
         if self.link.handle_timeout(self.now) {
-            self.failed(Cause::OpenTimeout);
+            self.failed(if self.must_search() {
+                Cause::NotFound
+            } else {
+                Cause::OpenTimeout
+            });
         }
         self.send();
     }
@@ -450,13 +460,20 @@ impl<'b> Board<'b> {
 
     /// Bytes for the transport; empty when there is nothing to send.
     pub fn transmit(&mut self) -> &[u8] {
+        if self.client.awaited_payload() > 0 {
+            return self.discovery_bytes();
+        }
         self.client.transmit()
     }
 
     /// The first `len` bytes of [`Self::transmit`] were taken by the transport.
     pub fn transmitted(&mut self, len: usize, now: Instant) {
         self.at(now);
-        self.client.transmitted(len, self.now);
+        if self.client.awaited_payload() > 0 {
+            self.discovery_sent(len);
+        } else {
+            self.client.transmitted(len, self.now);
+        }
     }
 
     /// What the owner must do next. To be called until it returns `None`.
@@ -501,6 +518,7 @@ impl<'b> Board<'b> {
             self.factory_reset.poll_timeout(self.now),
             self.upkeep.poll_timeout(),
             self.improv.poll_timeout(),
+            self.discovery.poll_timeout(),
             self.light.poll_timeout(),
             self.status_light().map(|(_, until)| until),
             self.poll_sleep_timeout(),

@@ -139,6 +139,8 @@ pub enum Cause {
     Unreachable,
     /// The transport was not open in time.
     OpenTimeout,
+    /// The search for a broker has found none in time.
+    NotFound,
     /// The settings make no valid CONNECT.
     Settings,
     /// What the client says.
@@ -205,6 +207,7 @@ impl fmt::Display for Cause {
             Self::LinkDown => f.write_str("the network is down"),
             Self::Unreachable => f.write_str("the broker can't be reached"),
             Self::OpenTimeout => f.write_str("the broker's machine did not answer in time"),
+            Self::NotFound => f.write_str("no broker was found in the network"),
             Self::Settings => f.write_str("the settings make no valid MQTT connection"),
             Self::Closed(reason) => reason.fmt(f),
         }

@@ -91,6 +91,7 @@ pub(crate) enum Leaf {
     Led,
     LedSet,
     Info,
+    Restart,
 }
 
 impl Leaf {
@@ -101,6 +102,7 @@ impl Leaf {
             Self::Led => "/led",
             Self::LedSet => "/led/set",
             Self::Info => "/info",
+            Self::Restart => "/restart",
         }
     }
 }

@@ -30,6 +30,7 @@
 //! | `declic/<id>/button` | every board | never | `{"event_type":"press","count":17,"boot":3}`; also `double` and `hold` |
 //! | `declic/<id>/led` | every board | yes | `ON` / `OFF` |
 //! | `declic/<id>/led/set` | every board listens | by the sender | `ON` / `OFF` / `TOGGLE`, in any case, or JSON: `{"state":"ON"}` |
+//! | `declic/<id>/restart` | boards of Home Assistant listen | never | `restart` |
 //! | `declic/<id>/info` | every board, when it connects and every 300 s (setting) | yes | JSON: `role`, `version`, `mqtt`, `uptime`, `reconnects`, `presses`, `dropped`, `offline`; where known also `address`, `rssi`, `free_memory`, `chip`, `boots`, `restart`; of boards that sleep `awake_ms` |
 //!
 //! In `info`, `uptime` and `offline` are seconds since the start, in all and without a connection;
@@ -48,6 +49,7 @@ mod board;
 mod button;
 mod clock;
 pub mod console;
+mod discovery;
 mod effect;
 mod factory_reset;
 mod id;
@@ -74,6 +76,6 @@ pub use presses::{PressKind, Presses};
 pub use settings::flash;
 pub use settings::flash::{SettingsStore, StoreError};
 pub use settings::{
-    Accepts, Destination, Key, KeySet, LONGEST_VALUE, LedKind, LedRestore, LinkTopic, LogLevel,
-    Role, SettingError, Settings, Shown, Topics, VersionChoice,
+    Accepts, Destination, HomeAssistant, Key, KeySet, LONGEST_VALUE, LedKind, LedRestore,
+    LinkTopic, LogLevel, Role, SettingError, Settings, Shown, Topics, VersionChoice,
 };

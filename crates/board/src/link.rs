@@ -171,7 +171,9 @@ impl Link {
         self.check_uptime(now);
         let version = self.version.failed(cause, was_connected);
         let backoff = match cause {
-            Cause::Unreachable | Cause::OpenTimeout => &mut self.transport_backoff,
+            Cause::Unreachable | Cause::OpenTimeout | Cause::NotFound => {
+                &mut self.transport_backoff
+            }
             _ => &mut self.mqtt_backoff,
         };
         let wait = match version {

@@ -23,6 +23,7 @@ impl Board<'_> {
         self.at(now);
         if len > 0 {
             self.listen();
+            self.sleep.pressed(self.now);
         }
         self.console.input.filled(len);
         self.pump();
@@ -321,7 +322,7 @@ impl fmt::Display for Line<'_> {
 /// What a person can do.
 fn remedy(cause: Cause) -> &'static str {
     match cause {
-        Cause::Unreachable | Cause::OpenTimeout => {
+        Cause::Unreachable | Cause::OpenTimeout | Cause::NotFound => {
             "Is the broker running, and the board in the same network?"
         }
         Cause::Closed(CloseReason::Refused(

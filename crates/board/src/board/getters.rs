@@ -57,7 +57,8 @@ impl Board<'_> {
         self.count
     }
 
-    /// The number that names this start in the button's events; see [`Board`](Self#what-a-press-does).
+    /// The number that names this start in the button's events; see
+    /// [`Board`](Self#what-a-press-does).
     pub const fn boot(&self) -> u32 {
         self.boot
     }
@@ -68,8 +69,8 @@ impl Board<'_> {
         unsent.link || unsent.events > 0 || self.sleep.undecided || self.client.in_flight() > 0
     }
 
-    /// Button events that were given up: because more than 32 waited for a connection, or because the
-    /// broker refused them.
+    /// Button events that were given up: because more than 32 waited for a connection, or because
+    /// the broker refused them.
     pub const fn dropped_events(&self) -> u32 {
         self.dropped_events
     }

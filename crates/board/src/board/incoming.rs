@@ -4,9 +4,11 @@ use declic_mqtt::client::{CloseReason, Event};
 use declic_mqtt::packet::{Properties, Publish};
 use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode, TopicName};
 
+use super::discovery::is_announced;
 use super::{Board, Filters, Server, Subscription};
+use crate::discovery::HomeAssistantTopic;
 use crate::id::Leaf;
-use crate::led::Command;
+use crate::led::{Command, is_word};
 use crate::settings::Topics;
 use crate::{BoardId, Cause, Connection, Notice, Settings};
 
@@ -19,6 +21,9 @@ enum Heard {
     /// What it says, and whether it was retained.
     Link(bool, bool),
     Led(Command, bool),
+    Restart,
+    /// Home Assistant has started.
+    Started,
     NotUnderstood,
     Acknowledged(PacketId, ReasonCode),
     Dropped(PacketId, ReasonCode),
@@ -93,7 +98,11 @@ impl Board<'_> {
                     Command::Toggle => !self.light(),
                 });
             }
+            Heard::Restart => self.begin_restart(),
+            Heard::Started => self.discovery_again(),
             Heard::NotUnderstood => self.notice(Notice::NotUnderstood),
+            Heard::Acknowledged(id, reason) | Heard::Dropped(id, reason)
+                if self.discovery_acknowledged(id, reason) => {}
             Heard::Acknowledged(id, reason) => {
                 self.sleep.progressed(self.now);
                 let is_link = self.own.finished(id);
@@ -148,6 +157,7 @@ impl Board<'_> {
         // What was retained has come on an earlier connection.
         self.light.is_restoring &= self.subscription != Subscription::Accepted;
         self.connections = self.connections.saturating_add(1);
+        self.discovery_connected();
         self.notice(Notice::Connected {
             version,
             session_present,
@@ -228,6 +238,21 @@ impl Heard {
                 Some(Command::Toggle) if publish.retain || publish.dup => Some(Self::Nothing),
                 command => command.map(|command| Self::Led(command, publish.retain)),
             }
+        } else if topic == id.topic(Leaf::Restart).name() {
+            // One that is retained would restart the board again and again.
+            let is_new = !publish.retain && !publish.dup;
+            is_word(payload, "restart").then_some(if is_new {
+                Self::Restart
+            } else {
+                Self::Nothing
+            })
+        } else if is_word(payload, "online") && !publish.retain && is_announced(settings) {
+            let started = HomeAssistantTopic::status(settings.home_assistant_prefix());
+            Some(if topic == started.name() {
+                Self::Started
+            } else {
+                Self::Nothing
+            })
         } else {
             Some(Self::Nothing)
         };

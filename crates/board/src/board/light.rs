@@ -101,6 +101,6 @@ const SETTLE_TIME: Duration = Duration::from_secs(5);
 /// How long the LED is lit when the board has connected.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 
-/// Milliseconds of a flash and of the pause behind it, and from the first flash to the next first one.
+/// Milliseconds of a flash and of the pause behind it, and from one first flash to the next.
 const FLASH_TIME: u64 = 125;
 const FLASH_PERIOD: u64 = 2_000;

@@ -7,7 +7,9 @@ use declic_mqtt::packet::{self, Properties};
 use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode};
 use heapless::String;
 
+use super::discovery::is_announced;
 use super::{Board, Filters, OFFLINE, ONLINE, Subscription};
+use crate::discovery::{Escaped, HomeAssistantTopic};
 use crate::id::Leaf;
 use crate::settings::Topics;
 use crate::{Notice, PressKind};
@@ -56,6 +58,7 @@ impl Board<'_> {
             }
             self.unsent.events = later;
         }
+        self.send_discovery();
     }
 
     /// Says again how the board is doing, when it is time for it.
@@ -127,8 +130,14 @@ impl Board<'_> {
             ..packet::Subscription::new(self.link_topic.filter(), self.settings.qos())
         };
         let led_set = packet::Subscription::new(led_set.filter(), QoS::AtLeastOnce);
-        let list = [link, led_set];
+        // Neither is worth anything later.
+        let restart = self.id.topic(Leaf::Restart);
+        let restart = packet::Subscription::new(restart.filter(), QoS::AtMostOnce);
+        let started = HomeAssistantTopic::status(self.settings.home_assistant_prefix());
+        let started = packet::Subscription::new(started.filter(), QoS::AtMostOnce);
+        let list = [link, led_set, restart, started];
         let len = match filters {
+            Filters::All if is_announced(&self.settings) => 4,
             Filters::All if self.settings.topics() == Topics::All => 2,
             Filters::All | Filters::Link => 1,
         };
@@ -216,37 +225,6 @@ impl Board<'_> {
             out.write_char('"')?;
         }
         out.write_char('}')
-    }
-}
-
-/// Writes text into a JSON string, so many bytes of it.
-struct Escaped<'a> {
-    out: &'a mut dyn Write,
-    room: usize,
-}
-
-impl<'a> Escaped<'a> {
-    fn new(out: &'a mut dyn Write, room: usize) -> Self {
-        Self { out, room }
-    }
-}
-
-impl Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for char in text.chars() {
-            let char = if char.is_ascii_control() { '?' } else { char };
-            let len = char.len_utf8() + usize::from(matches!(char, '"' | '\\'));
-            let Some(room) = self.room.checked_sub(len) else {
-                self.room = 0;
-                return Ok(());
-            };
-            self.room = room;
-            if matches!(char, '"' | '\\') {
-                self.out.write_char('\\')?;
-            }
-            self.out.write_char(char)?;
-        }
-        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ impl Board<'_> {
 
     /// The debounced button changed.
     pub(super) fn handle_change(&mut self, change: Change, now: Instant) {
+        self.sleep.progressed(change.at);
         if self.factory_reset.handle_change(change) {
             self.begin_factory_reset();
         } else if let Some(kind) = self.presses.handle_change(change) {

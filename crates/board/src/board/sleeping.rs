@@ -39,13 +39,13 @@ enum Stage {
 }
 
 impl Sleep {
-    /// The button was pressed, or the board started.
+    /// The button was pressed, something was typed, or the board started.
     pub(super) fn pressed(&mut self, now: Instant) {
         self.pressed_at = now;
         self.progressed(now);
     }
 
-    /// The broker has answered.
+    /// The broker has answered, or the button was released.
     pub(super) fn progressed(&mut self, now: Instant) {
         self.progress_at = now;
     }
@@ -179,7 +179,12 @@ impl Board<'_> {
     /// When it falls asleep if nothing happens.
     fn sleep_at(&self) -> Option<Instant> {
         let after = self.sleeps_after()?;
-        if self.sleep.stage != Stage::Awake {
+        // A contact that is closed would wake the machine at once, for a press that is none.
+        let is_held = self.button.is_pressed()
+            || self.button.poll_timeout().is_some()
+            || self.presses.poll_timeout().is_some()
+            || self.factory_reset.poll_timeout(self.now).is_some();
+        if self.sleep.stage != Stage::Awake || is_held {
             return None;
         }
         let is_done = self.is_connected()

@@ -5,6 +5,7 @@ mod bench;
 mod brokers;
 mod connecting;
 mod console;
+mod discovery;
 mod events;
 mod improv;
 mod light;

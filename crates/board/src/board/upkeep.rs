@@ -7,6 +7,7 @@ use declic_mqtt::Instant;
 
 use super::Board;
 use crate::console::{Busy, Failure, Job};
+use crate::settings::HomeAssistant;
 use crate::{
     Change, Connection, Effect, Gesture, Key, KeySet, LogLevel, Measured, RestartReason,
     SettingError, Settings, Start, StoreError, Ticket,
@@ -151,8 +152,8 @@ impl Board<'_> {
         self.measured = measured;
     }
 
-    /// What [`Effect::Store`], [`Effect::StoreLight`] or [`Effect::EraseSettings`] asked for is done,
-    /// or not.
+    /// What [`Effect::Store`], [`Effect::StoreLight`] or [`Effect::EraseSettings`] asked for is
+    /// done, or not.
     pub fn handle_stored(&mut self, ticket: Ticket, result: Result<(), StoreError>, now: Instant) {
         self.at(now);
         let upkeep = &mut self.upkeep;
@@ -185,6 +186,7 @@ impl Board<'_> {
                 self.light.stored = Some(self.led.is_on());
                 self.put_log(LogLevel::Warn, format_args!("all settings are forgotten"));
                 self.finish_job(Job::FactoryReset, Ok(0));
+                self.forget_discovery();
                 self.begin_restart();
             }
             (Pending::Erase, Err(error)) => {
@@ -217,6 +219,12 @@ impl Board<'_> {
     /// # Errors
     /// `value` is none of the key's values.
     pub fn set(&mut self, key: Key, value: &str) -> Result<(), SettingError> {
+        // It has to be taken back first, which may take until the next connection.
+        let is_announced = self.settings.home_assistant() != HomeAssistant::Off;
+        let value = match (key, value) {
+            (Key::HomeAssistant, "off") if is_announced => HomeAssistant::Leaving.as_str(),
+            _ => value,
+        };
         self.upkeep.edited.set_key(key, value)?;
         self.upkeep.unsaved.insert(key);
         if key == Key::LogLevel {

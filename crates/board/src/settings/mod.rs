@@ -34,7 +34,9 @@ pub use destination::Destination;
 pub use key_set::KeySet;
 pub use table::{Key, Settings};
 use value::Choice;
-pub use value::{Accepts, LedKind, LedRestore, LogLevel, Role, Topics, VersionChoice};
+pub use value::{
+    Accepts, HomeAssistant, LedKind, LedRestore, LogLevel, Role, Topics, VersionChoice,
+};
 
 impl Settings {
     /// Sets the setting named `key` to what `value` says.
@@ -301,6 +303,16 @@ impl Settings {
     /// How long the button is held until that is no press any more; zero for never.
     pub const fn hold_press(&self) -> Duration {
         Duration::from_millis(self.hold_press.get() as u64)
+    }
+
+    /// What it is to Home Assistant.
+    pub const fn home_assistant(&self) -> HomeAssistant {
+        self.home_assistant
+    }
+
+    /// The beginning of Home Assistant's topics.
+    pub fn home_assistant_prefix(&self) -> &str {
+        self.home_assistant_prefix.as_str()
     }
 
     /// What the light is after a restart.

@@ -3,9 +3,9 @@
 use core::fmt;
 
 use super::value::{
-    Accepts, Address, BoardName, Brokers, Choice, ClientId, Credential, HostName, LedKind,
-    LedRestore, LogLevel, Name, Network, Number, OnOff, Pair, Payload, Pin, Role, SettingValue,
-    Ssid, Topic, Topics, VersionChoice, WifiPassword,
+    Accepts, Address, BoardName, Brokers, Choice, ClientId, Credential, HomeAssistant, HostName,
+    LedKind, LedRestore, LogLevel, Name, Network, Number, OnOff, Pair, Payload, Pin, Prefix, Role,
+    SettingValue, Ssid, Topic, Topics, VersionChoice, WifiPassword,
 };
 
 macro_rules! settings {
@@ -157,6 +157,11 @@ settings! {
         "Longest wait between two attempts.";
     38 StableUptime "stable-uptime" stable_uptime: Number<0, 3_600> = "30", "s",
         "How long a connection must last before waits begin at their shortest again.";
+    70 HomeAssistant "home-assistant" home_assistant: HomeAssistant = "off", "",
+        "Whether the board announces itself to Home Assistant, for which it needs all of its topics. \
+         Switched off, it is leaving until that is taken back.";
+    71 HomeAssistantPrefix "home-assistant-prefix" home_assistant_prefix: Prefix = "homeassistant", "",
+        "Where Home Assistant looks for announcements.";
     56 InfoInterval "info-interval" info_interval: Number<0, 86_400> = "300", "s",
         "How often the board says how it is doing on its topic info; 0 only when it connects.";
     57 Sleep "sleep" sleep: Number<0, 3_600> = "0", "s",

@@ -140,10 +140,12 @@ fn numbers_of_keys_are_never_changed() {
          retain topics debounce keep-alive ping-timeout connect-timeout session-expiry mqtt \
          backoff-base backoff-cap stable-uptime wifi-ssid wifi-password hostname address gateway \
          dns board button-pin button-active-low led-pin led-kind log-level factory-reset-button \
-         led-restore led-status double-press hold-press info-interval sleep"
+         led-restore led-status double-press hold-press info-interval sleep home-assistant \
+         home-assistant-prefix"
     );
     assert_eq!(sorted[0].0, 16);
     assert_eq!(sorted[41].0, 57);
+    assert_eq!(sorted.last().map(|(number, _)| *number), Some(71));
 }
 
 #[test]

@@ -166,6 +166,16 @@ words! {
         None = "none",
     }
 
+    /// What a board is to Home Assistant.
+    HomeAssistant {
+        /// Nothing.
+        Off = "off",
+        /// It announces itself.
+        On = "on",
+        /// It takes that back.
+        Leaving = "leaving",
+    }
+
     /// Which version of MQTT a board speaks.
     VersionChoice {
         /// 5.0, and 3.1.1 where the broker can't.
@@ -461,6 +471,11 @@ texts! {
 
     /// A topic name.
     Topic[TOPIC_LEN], "a topic without + and #, not starting with $", |text| {
+        TopicName::new(text).is_ok_and(|topic| !topic.is_dollar())
+    };
+
+    /// The beginning of Home Assistant's topics.
+    Prefix[crate::discovery::PREFIX_LEN], "a topic without + and #, not starting with $", |text| {
         TopicName::new(text).is_ok_and(|topic| !topic.is_dollar())
     };
 

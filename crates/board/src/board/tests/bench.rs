@@ -5,6 +5,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use declic_mqtt::packet::{
@@ -58,6 +59,8 @@ pub struct Answers {
     pub reference: &'static str,
     /// Says in its CONNACK that it has neither QoS 1 nor retained messages.
     pub poor: bool,
+    /// The largest packet that it takes, if it says so.
+    pub packet_size: Option<NonZeroU32>,
 }
 
 impl Bench {
@@ -105,6 +108,7 @@ impl Bench {
                 subscribe: ReasonCode::GrantedQoS1,
                 reference: "",
                 poor: false,
+                packet_size: None,
             },
             received: Vec::new(),
             version: ProtocolVersion::V5,
@@ -381,13 +385,14 @@ impl Bench {
                         Property::RetainAvailable(false),
                     ];
                     let reference = [Property::ServerReference(answers.reference)];
+                    let size = answers.packet_size.map(Property::MaximumPacketSize);
                     if let Some(reason) = answers.connect {
                         self.feed(&Packet::ConnAck(ConnAck {
                             session_present: answers.session_present,
                             reason,
                             properties: Properties::new(match answers {
                                 Answers { poor: true, .. } => &poor,
-                                Answers { reference: "", .. } => &[],
+                                Answers { reference: "", .. } => size.as_slice(),
                                 _ => &reference,
                             }),
                         }));
@@ -395,7 +400,7 @@ impl Bench {
                 }
                 Packet::Subscribe(subscribe) => {
                     let count = subscribe.subscriptions.iter().count();
-                    let reasons = [answers.subscribe; 2];
+                    let reasons = [answers.subscribe; 4];
                     self.feed(&Packet::SubAck(SubAck {
                         packet_id: subscribe.packet_id,
                         properties: Properties::EMPTY,

@@ -10,7 +10,7 @@ use declic_mqtt::ReasonCode;
 use declic_mqtt::packet::{Disconnect, Packet, Properties, Property};
 
 use super::bench::Bench;
-use crate::{Effect, Notice};
+use crate::{Cause, Effect, Notice};
 
 const THREE: [(&str, &str); 1] = [("broker", "a.test, b.test:1884 192.168.1.20")];
 
@@ -138,6 +138,7 @@ fn a_search_that_finds_nothing_is_given_up_and_begun_again() {
     bench.effects.clear();
     bench.pass(Duration::from_secs(12));
     assert_eq!(bench.effects, [Effect::CloseTransport, Effect::FindBroker]);
+    assert_eq!(bench.notices[0], Notice::ConnectFailed(Cause::NotFound));
     bench.effects.clear();
     bench.board.handle_connect_failed(bench.now);
     bench.drive();

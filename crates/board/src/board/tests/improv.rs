@@ -302,8 +302,9 @@ proptest! {
             *byte ^= 1 << bit;
         }
         bytes.truncate(cut);
-        // With the header gone it is text like any other, which nobody calls a password.
-        prop_assume!(flipped >= 7 && cut >= 7);
+        // With the header gone, or behind a frame that calls itself shorter, it is text like any
+        // other, which nobody calls a password.
+        prop_assume!(flipped >= 9 && cut >= 7);
         bench.types_bytes(&bytes);
         bench.types_bytes(&noise);
         bench.types_bytes(b"\r\n");

@@ -18,7 +18,10 @@ fn woken(kept: Option<Kept>) -> Bench {
         can_sleep: true,
         ..Start::new("test", RestartReason::DeepSleep)
     };
-    Bench::start(&SLEEPER, start)
+    let mut bench = Bench::start(&SLEEPER, start);
+    // The contact is open again, and that is debounced.
+    bench.pass(Duration::from_millis(50));
+    bench
 }
 
 /// Lets time pass until the board sleeps.
@@ -53,7 +56,7 @@ fn a_press_wakes_connects_is_acknowledged_and_the_board_sleeps_again() {
     assert!(!bench.open);
     assert_eq!(
         bench.notices.last(),
-        Some(&Notice::Sleeping(Duration::from_secs(2)))
+        Some(&Notice::Sleeping(Duration::from_millis(2_050)))
     );
     assert_eq!(bench.board.poll_timeout(), None);
 }
@@ -113,7 +116,7 @@ fn a_board_that_can_not_connect_sleeps_after_a_minute_and_says_all_later() {
     let mut bench = woken(None);
     let from = bench.now;
     let kept = fall_asleep(&mut bench);
-    assert_eq!(bench.now.since(from), Duration::from_secs(60));
+    assert_eq!(bench.now.since(from), Duration::from_millis(59_950));
     let mut bench = woken(Some(kept));
     bench.open_transport();
     assert_eq!(bench.sent_on(BUTTON).len(), 2);
@@ -154,6 +157,23 @@ fn a_press_while_it_says_goodbye_wakes_it_again() {
 }
 
 #[test]
+fn a_button_that_is_held_or_being_told_apart_and_a_person_at_the_console_keep_it_awake() {
+    let mut bench = woken(None);
+    bench.open_transport();
+    bench.retained(LINK, "OFF");
+    bench.level(true);
+    bench.pass(Duration::from_secs(600));
+    assert!(!bench.effects.contains(&Effect::Sleep));
+    bench.level(false);
+    bench.pass(Duration::from_millis(1_900));
+    assert!(!bench.effects.contains(&Effect::Sleep));
+    bench.types("status");
+    bench.pass(Duration::from_millis(1_900));
+    assert!(!bench.effects.contains(&Effect::Sleep));
+    fall_asleep(&mut bench);
+}
+
+#[test]
 fn only_publishers_sleep_and_only_where_the_machine_can() {
     for (role, can_sleep) in [("publisher", false), ("both", true), ("subscriber", true)] {
         let start = Start {
@@ -179,8 +199,8 @@ fn time_awake_is_added_up() {
     let mut bench = woken(Some(kept));
     bench.open_transport();
     let info = bench.sent_on("declic/0a0b0c0d0e0f/info");
-    assert!(info[0].contains(r#""awake_ms":2500"#), "{info:?}");
+    assert!(info[0].contains(r#""awake_ms":2600"#), "{info:?}");
     bench.retained(LINK, "OFF");
     fall_asleep(&mut bench);
-    assert_eq!(bench.board.awake(), Duration::from_millis(4_500));
+    assert_eq!(bench.board.awake(), Duration::from_millis(4_600));
 }
