@@ -1,6 +1,7 @@
 //! `declic`: a button on one board, a light on another, and all that lies between.
 
 mod access;
+mod announce;
 mod broker_config;
 mod cli;
 mod client_args;

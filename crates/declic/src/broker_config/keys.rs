@@ -69,6 +69,13 @@ pub const SECTIONS: &[Section] = &[
                  made once and kept, unless `access` says something else. (--lan)"
             ),
             key!(
+                "announce",
+                Switch: bool,
+                announce,
+                "Tell the local network that there is a broker (_mqtt._tcp in mDNS), where it can be \
+                 reached from there. Boards without an address of a broker find it by that."
+            ),
+            key!(
                 "tcp_keep_alive",
                 Time: std::time::Duration,
                 tcp_keep_alive,

@@ -37,6 +37,7 @@ pub struct Settings {
     /// `auto`, `none` or a path.
     pub control_socket: String,
     pub tcp_keep_alive: Duration,
+    pub announce: bool,
     pub bridges: Vec<BridgeSettings>,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
@@ -53,6 +54,7 @@ impl Default for Settings {
             sys_interval: Duration::from_secs(10),
             control_socket: "auto".to_owned(),
             tcp_keep_alive: Duration::from_secs(60),
+            announce: true,
             bridges: Vec::new(),
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
@@ -271,6 +273,7 @@ mod tests {
                 let candidates = [
                     "1",
                     "true",
+                    "false",
                     "\"x\"",
                     "\"json\"",
                     "\"debug\"",

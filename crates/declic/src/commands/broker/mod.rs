@@ -14,6 +14,7 @@ use declic_broker::{Broker, Config, Handle};
 use tracing::info;
 
 use crate::access::{Access, AccessArgs, cannot_listen};
+use crate::announce::Announcement;
 use crate::broker_config::{Settings, parse_bytes};
 use crate::cli::OUTPUT;
 #[cfg(unix)]
@@ -123,6 +124,9 @@ fn serve(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     .map_err(|error| cannot_listen(&error))?;
     #[cfg(unix)]
     let _control = args.control(&settings, broker.handle())?;
+    let _announcement = settings
+        .announce
+        .then(|| Announcement::start(broker.local_addrs()));
     let bridges = start_bridges(&settings, &broker.handle())?;
     let handle = broker.handle();
     signals::on_stop(move || {

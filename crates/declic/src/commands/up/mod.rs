@@ -16,6 +16,7 @@ use declic_board::{Key, SettingError, Settings};
 use declic_broker::{Broker, Config, Effect, Handle};
 
 use crate::access::{Access, AccessArgs, Credentials, cannot_listen};
+use crate::announce::Announcement;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::host::console::{self, COMMANDS};
@@ -100,6 +101,8 @@ struct System {
     publisher: Board,
     subscriber: Board,
     broker: Handle,
+    /// Where boards in the network can find the broker.
+    _announcement: Option<Announcement>,
     sender: Sender<Event>,
     events: Receiver<Event>,
 }
@@ -130,6 +133,7 @@ impl System {
             let _ = stop.send(Event::Stop);
         })?;
         Ok(Self {
+            _announcement: Announcement::start(&addresses),
             addresses,
             notice,
             login: access.own.clone().filter(|_| access.is_generated),
