@@ -15,8 +15,6 @@ mod sleeping;
 mod tests;
 mod upkeep;
 
-use core::time::Duration;
-
 use declic_mqtt::client::{Client, Config, Memory, State};
 use declic_mqtt::packet::Disconnect;
 use declic_mqtt::{Instant, PacketId, QoS, ReasonCode};
@@ -213,8 +211,8 @@ pub struct Board<'b> {
     /// The number of the last event.
     count: u32,
     connections: u32,
-    /// How long there was a connection, without the current one.
-    online: Duration,
+    /// Microseconds with a connection, without those of the current one.
+    online: u64,
     info_at: Option<Instant>,
     sleep: Sleep,
     dropped_events: u32,
@@ -305,7 +303,7 @@ impl<'b> Board<'b> {
             boot: 1 << 31 | (seed ^ seed >> 32) as u32,
             count: 0,
             connections: 0,
-            online: Duration::ZERO,
+            online: 0,
             info_at: None,
             sleep: Sleep::default(),
             dropped_events: 0,
@@ -540,6 +538,11 @@ impl<'b> Board<'b> {
     fn at(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
+}
+
+/// Microseconds between two moments: shorter code on a small chip than that of a `Duration`.
+fn micros(from: Instant, to: Instant) -> u64 {
+    to.as_micros().saturating_sub(from.as_micros())
 }
 
 /// Payloads of `declic/<id>/status`.

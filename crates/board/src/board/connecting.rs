@@ -3,7 +3,7 @@
 use declic_mqtt::packet::{Connect, Properties, Property, Will};
 use declic_mqtt::{Instant, ProtocolVersion, QoS};
 
-use super::{Board, OFFLINE};
+use super::{Board, OFFLINE, micros};
 use crate::id::Leaf;
 use crate::link::{self, Pace};
 use crate::settings::Topics;
@@ -98,8 +98,15 @@ impl Board<'_> {
 
     /// Adds up how long there was a connection, when it ends.
     pub(super) fn count_online(&mut self) {
-        if let Connection::Connected { since } = self.connection() {
-            self.online += self.now.since(since);
-        }
+        self.online = self.online_micros();
+    }
+
+    /// Microseconds with a connection, since the start.
+    pub(super) fn online_micros(&self) -> u64 {
+        let current = match self.connection() {
+            Connection::Connected { since } => micros(since, self.now),
+            _ => 0,
+        };
+        self.online + current
     }
 }

@@ -2,7 +2,7 @@
 
 use declic_mqtt::{Instant, ProtocolVersion};
 
-use super::{Board, Subscription};
+use super::{Board, Subscription, micros};
 use crate::{BoardId, Connection, Role, Settings};
 
 impl Board<'_> {
@@ -82,17 +82,14 @@ impl Board<'_> {
 
     /// Seconds without a connection since the start.
     pub fn offline(&self) -> u64 {
-        let online = match self.connection() {
-            Connection::Connected { since } => self.online + self.now.since(since),
-            _ => self.online,
-        };
-        self.uptime().saturating_sub(online.as_secs())
+        let all = self.started.map_or(0, |start| micros(start, self.now));
+        all.saturating_sub(self.online_micros()) / 1_000_000
     }
 
     /// Seconds since the start.
     pub fn uptime(&self) -> u64 {
         self.started
-            .map_or(0, |started| self.now.since(started).as_secs())
+            .map_or(0, |start| micros(start, self.now) / 1_000_000)
     }
 
     /// Failures since the last stable connection.

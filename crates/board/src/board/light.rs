@@ -82,15 +82,11 @@ impl Board<'_> {
             Connection::Down if self.destination().is_some() => 2,
             _ => 1,
         };
-        let now = self.now.as_millis();
-        let step = now % FLASH_PERIOD / FLASH_TIME;
+        let now = self.now.as_micros();
+        let step = (now >> FLASH_BITS) as u32 % FLASHES;
         let is_flashing = step < 2 * flashes;
-        let length = if is_flashing {
-            FLASH_TIME
-        } else {
-            FLASH_PERIOD
-        };
-        let until = Instant::from_millis((now / length + 1) * length);
+        let bits = if is_flashing { FLASH_BITS } else { PERIOD_BITS };
+        let until = Instant::from_micros(((now >> bits) + 1) << bits);
         Some((is_flashing && step.is_multiple_of(2), until))
     }
 }
@@ -101,6 +97,8 @@ const SETTLE_TIME: Duration = Duration::from_secs(5);
 /// How long the LED is lit when the board has connected.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 
-/// Milliseconds of a flash and of the pause behind it, and from one first flash to the next.
-const FLASH_TIME: u64 = 125;
-const FLASH_PERIOD: u64 = 2_000;
+/// A flash, and the pause behind it, takes 2^17 microseconds (0.13 s); from one first flash to the
+/// next there are 2^21 (2.1 s). Powers of two, since chips have no 64-bit division.
+const FLASH_BITS: u32 = 17;
+const PERIOD_BITS: u32 = 21;
+const FLASHES: u32 = 1 << (PERIOD_BITS - FLASH_BITS);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use declic_mqtt::packet::Disconnect;
 use declic_mqtt::{Instant, ReasonCode};
 
-use super::{Board, Subscription};
+use super::{Board, Subscription, micros};
 use crate::{Connection, Effect, Kept, Notice, Role};
 
 /// Whether the board is about to sleep, and what it has left open until it is connected.
@@ -78,11 +78,11 @@ impl Board<'_> {
     }
 
     pub(super) fn awake_ms(&self) -> u32 {
-        let now = self
+        let millis = self
             .started
-            .map_or(0, |started| self.now.since(started).as_millis());
-        let now = u32::try_from(now).unwrap_or(u32::MAX);
-        self.sleep.awake_before.saturating_add(now)
+            .map_or(0, |start| micros(start, self.now) / 1_000);
+        let millis = u32::try_from(millis).unwrap_or(u32::MAX);
+        self.sleep.awake_before.saturating_add(millis)
     }
 
     /// Goes on where the board was when it fell asleep.

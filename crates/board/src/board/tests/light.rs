@@ -134,23 +134,26 @@ fn a_planned_restart_stores_the_light_first() {
     assert!(store.is_some() && store < restart, "{:?}", bench.effects);
 }
 
-/// At which milliseconds of two seconds the LED is lit.
+/// Microseconds.
+const PERIOD: u64 = 1 << 21;
+
+/// At which sixteenths of two seconds the LED is lit.
 fn flashes(bench: &mut Bench) -> Vec<u64> {
     // From the beginning of a period on.
-    let rest = 2_000 - bench.now.as_millis() % 2_000;
-    bench.pass(Duration::from_millis(rest));
+    let rest = PERIOD - bench.now.as_micros() % PERIOD;
+    bench.pass(Duration::from_micros(rest));
     bench.board.handle_timeout(bench.now);
     bench.drive();
     let mut lit = Vec::new();
     let mut on = bench.leds().last() == Some(&true);
-    for at in (0..2_000).step_by(125) {
+    for at in 0..16 {
         if on {
             lit.push(at);
         }
         bench
             .effects
             .retain(|effect| !matches!(effect, Effect::SetLed(_)));
-        bench.pass(Duration::from_millis(125));
+        bench.pass(Duration::from_micros(PERIOD / 16));
         on = bench.leds().last().copied().unwrap_or(on);
     }
     lit
@@ -164,7 +167,7 @@ fn the_led_flashes_twice_without_network_once_without_broker_and_is_the_light_wh
     assert_eq!(flashes(&mut bench).len(), 16, "the light is on");
     bench.board.handle_link(false, bench.now);
     bench.drive();
-    assert_eq!(flashes(&mut bench), [0, 250]);
+    assert_eq!(flashes(&mut bench), [0, 2]);
     bench.board.handle_link(true, bench.now);
     bench.drive();
     assert_eq!(flashes(&mut bench), [0]);
