@@ -1,6 +1,6 @@
 //! Bytes from clients: cut into packets, each given to who deals with it.
 
-use declic_mqtt::packet::{DecodeError, FixedHeader, Packet, PacketKind};
+use declic_mqtt::packet::{Ack, DecodeError, FixedHeader, Packet, PacketKind, Publish};
 use declic_mqtt::{Instant, ReasonCode};
 
 use super::connection::{ConnId, State};
@@ -120,29 +120,35 @@ impl Engine {
                 _ => self.close(slot, CloseReason::Unexpected, now),
             };
         }
-        let packet = match Packet::decode(self.conns[slot].version, header, body) {
-            Ok(packet) => packet,
-            Err(error) => return self.malformed(slot, error, now),
+        // The packets of which there are many are taken without the detour over all kinds.
+        let version = self.conns[slot].version;
+        let ack = || Ack::decode(version, header, body);
+        let done = match header.kind() {
+            PacketKind::Publish => Publish::decode(version, header, body)
+                .map(|publish| self.handle_publish(slot, &publish, now)),
+            PacketKind::PubAck => ack().map(|ack| self.handle_puback(slot, &ack, now)),
+            PacketKind::PubRec => ack().map(|ack| self.handle_pubrec(slot, &ack, now)),
+            PacketKind::PubRel => ack().map(|ack| self.handle_release(slot, ack.packet_id)),
+            PacketKind::PubComp => ack().map(|ack| self.handle_pubcomp(slot, &ack, now)),
+            _ => Packet::decode(version, header, body)
+                .map(|packet| self.handle_other(slot, &packet, now)),
         };
+        if let Err(error) = done {
+            self.malformed(slot, error, now);
+        }
+    }
+
+    /// A packet that has to do with no message.
+    fn handle_other(&mut self, slot: u32, packet: &Packet<'_>, now: Instant) {
         match packet {
-            Packet::Publish(publish) => self.handle_publish(slot, &publish, now),
-            Packet::PubAck(ack) => self.handle_puback(slot, &ack, now),
-            Packet::PubRec(ack) => self.handle_pubrec(slot, &ack, now),
-            Packet::PubRel(ack) => self.handle_release(slot, ack.packet_id),
-            Packet::PubComp(ack) => self.handle_pubcomp(slot, &ack, now),
-            Packet::Subscribe(subscribe) => self.handle_subscribe(slot, &subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(slot, &unsubscribe),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(slot, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(slot, unsubscribe),
             // `[MQTT-3.12.4-1]`
             Packet::PingReq => self.answer_bytes(slot, &[(PacketKind::PingResp as u8) << 4, 0]),
-            Packet::Disconnect(disconnect) => self.handle_disconnect(slot, &disconnect, now),
+            Packet::Disconnect(disconnect) => self.handle_disconnect(slot, disconnect, now),
             // Enhanced authentication was never agreed on; the others only a server sends, and
             // `[MQTT-3.1.0-2]`: there is one CONNECT.
-            Packet::Auth(_)
-            | Packet::Connect(_)
-            | Packet::ConnAck(_)
-            | Packet::SubAck(_)
-            | Packet::UnsubAck(_)
-            | Packet::PingResp => self.close(slot, CloseReason::Unexpected, now),
+            _ => self.close(slot, CloseReason::Unexpected, now),
         }
     }
 

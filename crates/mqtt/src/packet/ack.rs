@@ -2,8 +2,8 @@
 
 use super::wire::Reader;
 use super::{
-    DecodeError, EncodeError, PacketId, PacketKind, Properties, PropertyPlace, ProtocolVersion,
-    ReasonCode, encode,
+    DecodeError, EncodeError, FixedHeader, PacketId, PacketKind, Properties, PropertyPlace,
+    ProtocolVersion, ReasonCode, encode,
 };
 
 /// A step in the delivery of a message of QoS 1 or 2.
@@ -53,6 +53,27 @@ impl<'a> Ack<'a> {
                     .write_section(writer, PropertyPlace::Packet(kind));
             }
         })
+    }
+
+    /// Decodes a PUBACK, PUBREC, PUBREL or PUBCOMP from its fixed header and all the
+    /// `header.remaining_len()` bytes behind: what [`Packet::decode`](super::Packet::decode) does
+    /// where the kind is known.
+    ///
+    /// # Errors
+    /// [`DecodeError`] names what the peer did wrong.
+    pub fn decode(
+        version: ProtocolVersion,
+        header: FixedHeader,
+        body: &'a [u8],
+    ) -> Result<Self, DecodeError> {
+        header.check_version(version)?;
+        let mut reader = Reader::new(body);
+        let ack = Self::read(&mut reader, version, header.kind())?;
+        if reader.is_empty() {
+            Ok(ack)
+        } else {
+            Err(DecodeError::TrailingBytes(header.kind()))
+        }
     }
 
     pub(super) fn read(

@@ -76,6 +76,21 @@ impl<'a> Publish<'a> {
         }
     }
 
+    /// Decodes a PUBLISH from its fixed header and all the `header.remaining_len()` bytes behind:
+    /// what [`Packet::decode`](super::Packet::decode) does where the kind is known.
+    ///
+    /// # Errors
+    /// [`DecodeError`] names what the peer did wrong.
+    pub fn decode(
+        version: ProtocolVersion,
+        header: super::FixedHeader,
+        body: &'a [u8],
+    ) -> Result<Self, DecodeError> {
+        header.check_version(version)?;
+        // The payload is all that is left.
+        Self::read(&mut Reader::new(body), version, header.flags())
+    }
+
     /// Decodes what comes before the payload from the front of `bytes`, which begin behind the
     /// fixed header. Returns the message without payload, and where in `bytes` the payload begins;
     /// `None` where more bytes are needed.
