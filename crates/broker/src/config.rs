@@ -37,6 +37,9 @@ pub struct Config {
     /// After how much silence TCP asks whether a peer is still there, for clients that announce no
     /// keep-alive of their own; zero for never. Only begun seconds count.
     pub tcp_keep_alive: Duration,
+    /// Where retained messages and lasting sessions are kept; `None` keeps them in memory only.
+    #[cfg(feature = "store")]
+    pub store: Option<crate::StoreConfig>,
     /// Keys the hash tables; random by default. Fix it only to replay something.
     pub hash_seed: u64,
 }
@@ -49,6 +52,8 @@ impl Default for Config {
             limits: Limits::default(),
             sys_interval: Duration::ZERO,
             tcp_keep_alive: Duration::from_secs(60),
+            #[cfg(feature = "store")]
+            store: None,
             hash_seed: random(),
         }
     }
@@ -228,7 +233,7 @@ fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
 }
 
 /// The standard library's hash keys are random.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -76,10 +76,15 @@ mod config;
 mod engine;
 pub mod metrics;
 mod server;
+mod store;
 
 pub use config::{Access, Config, InvalidUsers, Users};
 pub use engine::{
-    Authenticate, Cleared, ClientInfo, ClientPage, CloseReason, ConnId, Effect, Engine, Limits,
-    RetainedInfo, RetainedPage, SlowConsumer, Stats, Ticket,
+    Authenticate, Batch, Change, Cleared, ClientInfo, ClientPage, CloseReason, ConnId, Effect,
+    Engine, InvalidBatch, InvalidRecord, Limits, Restore, RetainedInfo, RetainedPage, SlowConsumer,
+    Stats, Ticket,
 };
-pub use server::{BindError, Broker, Client, Clients, Handle, RunError, Stopped};
+pub use server::{BackupError, BindError, Broker, Client, Clients, Handle, RunError, Stopped};
+#[cfg(feature = "store")]
+pub use store::DirectoryStore;
+pub use store::{Copying, Durability, Each, Store, StoreConfig, StoreError};

@@ -100,6 +100,10 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         receive_maximum_exceeded,
         connection_bytes_exceeded,
         slow_consumers,
+        batches,
+        store_failures,
+        refused_unstored,
+        store_failing,
     } = stats;
     vec![
         (
@@ -301,6 +305,30 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             Counter,
             "Clients disconnected because their queues ran over.",
             slow_consumers,
+        ),
+        (
+            "store_batches_total",
+            Counter,
+            "Batches of changes that were given to the store.",
+            batches,
+        ),
+        (
+            "store_failures_total",
+            Counter,
+            "Times that the store could not write.",
+            store_failures,
+        ),
+        (
+            "store_refused_total",
+            Counter,
+            "Publishes, subscriptions and sessions refused because the store could not write.",
+            refused_unstored,
+        ),
+        (
+            "store_failing",
+            Gauge,
+            "1 while the store can't write.",
+            u64::from(store_failing),
         ),
     ]
 }

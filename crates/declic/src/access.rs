@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
-use declic_broker::{BindError, Users};
+use declic_broker::{BindError, StoreError, Users};
 
 use crate::broker_config::Settings;
 use crate::error::Error;
@@ -152,6 +152,9 @@ impl AccessArgs {
 
 /// Why the broker can't listen, with what to do about it.
 pub fn cannot_listen(error: &BindError) -> Error {
+    if let Some(error) = error.store_error() {
+        return cannot_store(error);
+    }
     let what = match error.address() {
         Some(address) => format!("can't listen on {address}"),
         None => "can't listen".to_owned(),
@@ -178,6 +181,21 @@ pub fn cannot_listen(error: &BindError) -> Error {
     };
     Error::new(ExitCode::CannotListen, what)
         .because(cause)
+        .remedy(remedy)
+}
+
+fn cannot_store(error: &StoreError) -> Error {
+    let remedy = match error {
+        StoreError::InUse(_) => "Stop the other broker, or take another directory.",
+        StoreError::Foreign(_) => "Take a directory of its own: --store DIR",
+        StoreError::Newer { .. } => "Use the newer version, or take another directory.",
+        StoreError::Damaged { .. } => {
+            "Go on with a backup: --store DIR with the directory that it was made in."
+        }
+        _ => "Take a directory that can be written to: --store DIR",
+    };
+    Error::new(ExitCode::CannotStore, "can't use the store")
+        .because(error)
         .remedy(remedy)
 }
 

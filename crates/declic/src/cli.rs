@@ -41,4 +41,5 @@ Exit codes:
   3   no connection: no broker there, or its name is not known
   4   the broker refused the connection: wrong password, wrong version
   5   the address to listen on is in use or can't be used
+  6   the store of the broker can't be used
   27  nothing came in the time given (`sub -W`)";

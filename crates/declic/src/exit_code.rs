@@ -15,6 +15,8 @@ pub enum ExitCode {
     Refused = 4,
     /// The address to listen on is in use or can't be used.
     CannotListen = 5,
+    /// The store of the broker can't be used.
+    CannotStore = 6,
     /// The time given is over; the number is the one of `mosquitto_sub`.
     TimedOut = 27,
 }

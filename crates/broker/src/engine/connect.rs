@@ -144,6 +144,9 @@ impl Engine {
     }
 
     fn accept(&mut self, slot: u32, connect: &Connect<'_>, now: Instant) {
+        if let Some(journal) = &mut self.journal {
+            journal.touched = false;
+        }
         let assigned;
         let client_id = if connect.client_id.is_empty() {
             assigned = self.new_client_id();
@@ -199,6 +202,15 @@ impl Engine {
         }
         // It may have ended with its connection.
         let mut found = self.find_session(client_id);
+        if let Some(journal) = self.journal.as_ref().filter(|journal| journal.failing) {
+            let lasted = found.is_some_and(|session| journal.lasts(session));
+            let is_kept = expiry > 0 && found.is_some() && !connect.clean_start;
+            if (lasted || expiry > 0) && !is_kept {
+                // A session can neither begin nor end for good now.
+                self.stats.refused_unstored += 1;
+                return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
+            }
+        }
         if connect.clean_start
             && let Some(session) = found.take()
         {
@@ -227,6 +239,11 @@ impl Engine {
         if let Some(will) = &connect.will {
             self.store_will(session, will);
         }
+        let is_held = self.journal.as_mut().is_some_and(|journal| {
+            journal.connected(session, expiry > 0, connect.will.is_some());
+            // Going on with a session promises nothing new.
+            journal.touched && !journal.failing
+        });
         let conn = &mut self.conns[slot];
         conn.state = State::Connected;
         conn.session = Some(session);
@@ -252,7 +269,12 @@ impl Engine {
             version: connect.version,
             session_present: found.is_some(),
         });
-        self.answer(slot, &connack(found.is_some()));
+        if is_held {
+            self.answer_when_stored(slot, &connack(found.is_some()));
+            self.silence(slot);
+        } else {
+            self.answer(slot, &connack(found.is_some()));
+        }
         if found.is_some() {
             self.redeliver(slot, session);
         }

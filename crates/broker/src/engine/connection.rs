@@ -268,4 +268,6 @@ pub(super) mod pause {
     pub(in super::super) const PRESSURE: u8 = 4;
     /// The client sends faster than it may.
     pub(in super::super) const RATE: u8 = 16;
+    /// The store has to catch up.
+    pub(in super::super) const STORE: u8 = 8;
 }

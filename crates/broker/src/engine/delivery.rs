@@ -7,6 +7,7 @@ use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilt
 
 use super::aliases::Naming;
 use super::connection::{ConnId, LargePublish, State, pause};
+use super::journal::Turn;
 use super::messages::Message;
 use super::retained::Next;
 use super::session::{Entry, InFlight, SubscriptionIds};
@@ -39,6 +40,7 @@ impl Engine {
         }
         if let (State::Connected, Some(session)) =
             (self.conns[slot].state, self.conns[slot].session)
+            && !self.is_silent(slot)
         {
             self.replay_retained(session, now);
             while filled < buffer.len()
@@ -82,6 +84,9 @@ impl Engine {
             Some(sent) => {
                 if let Some(message) = sent.message.take() {
                     self.messages.release(message);
+                    if let Some(journal) = &mut self.journal {
+                        journal.in_flight_changed(session, ack.packet_id);
+                    }
                 }
                 ReasonCode::Success
             }
@@ -130,6 +135,9 @@ impl Engine {
             state.resend -= 1;
         }
         if let Some(sent) = state.in_flight.remove(at) {
+            if let Some(journal) = &mut self.journal {
+                journal.in_flight_ended(session, sent.packet_id);
+            }
             if let Some(message) = sent.message {
                 self.messages.release(message);
             }
@@ -197,10 +205,21 @@ impl Engine {
                     state.resend += 1;
                     continue;
                 };
+                let id = sent.packet_id;
+                let turn = match &self.journal {
+                    Some(journal) => journal.turn(session, id),
+                    None => Turn::Again,
+                };
+                if turn == Turn::Wait {
+                    if self.prepare(slot, session, now) {
+                        continue;
+                    }
+                    return None;
+                }
                 // `[MQTT-3.3.1-1]`
-                let id = Some(sent.packet_id);
+                let dup = turn == Turn::Again;
                 let conn = &mut self.conns[slot];
-                let mut frame = Frame::new(&conn.version, sent.qos, sent.retain, true, id);
+                let mut frame = Frame::new(&conn.version, sent.qos, sent.retain, dup, Some(id));
                 let content = self.messages.get(message);
                 let ids = (sent.ids, self.lists.get(sent.ids));
                 if conn.sent_aliases.is_some() {
@@ -219,12 +238,18 @@ impl Engine {
                         continue;
                     }
                     Written::Whole(count) => {
+                        if let Some(journal) = &mut self.journal {
+                            journal.written(session, id);
+                        }
                         state.resend += 1;
                         self.stats.sent += 1;
                         return Some(count);
                     }
                     Written::Head(head) => {
                         let message = self.messages.share(message);
+                        if let Some(journal) = &mut self.journal {
+                            journal.written(session, id);
+                        }
                         state.resend += 1;
                         self.stats.sent += 1;
                         return Some(self.begin_large(slot, head, message, buffer));
@@ -235,6 +260,10 @@ impl Engine {
             if acknowledged && state.in_flight.len() >= window {
                 return None;
             }
+            if self.journal.is_some() && self.prepare(slot, session, now) {
+                continue;
+            }
+            let state = &mut self.sessions[session as usize];
             let id = acknowledged.then(|| state.take_packet_id());
             let entry = state.queue.front()?;
             let message = self.messages.get(&entry.message);
@@ -269,6 +298,10 @@ impl Engine {
             self.stats.sent += 1;
             state.queued_bytes -= size;
             self.queued -= 1;
+            if let (Some(journal), Some(id)) = (&mut self.journal, id) {
+                journal.dequeued(session);
+                journal.sent(session, id, true);
+            }
             let entry = state.queue.pop_front()?;
             if state.queue.is_empty() && state.queue.capacity() > KEPT_QUEUE {
                 state.queue = VecDeque::new();
@@ -297,6 +330,45 @@ impl Engine {
         }
     }
 
+    /// Gives a message of QoS 2 of a session that is stored its packet identifier: it is sent when
+    /// that is stored, since sending it again with another one after a crash would be sending it
+    /// twice. Returns whether there was such a message in front of the queue, and room for it.
+    fn prepare(&mut self, slot: u32, session: u32, now: Instant) -> bool {
+        let state = &mut self.sessions[session as usize];
+        let Some(journal) = self.journal.as_mut().filter(|one| one.lasts(session)) else {
+            return false;
+        };
+        let Some(front) = state.queue.front() else {
+            return false;
+        };
+        if front.qos != QoS::ExactlyOnce
+            || state.in_flight.len() >= usize::from(self.conns[slot].window)
+        {
+            return false;
+        }
+        let message = self.messages.get(&front.message);
+        if message.is_expired(now) {
+            self.stats.dropped_expired += 1;
+            self.drop_front(session);
+            return true;
+        }
+        state.queued_bytes -= message.bytes().len();
+        self.queued -= 1;
+        let packet_id = state.take_packet_id();
+        if let Some(entry) = state.queue.pop_front() {
+            journal.dequeued(session);
+            journal.sent(session, packet_id, false);
+            state.in_flight.push_back(InFlight {
+                message: Some(entry.message),
+                ids: entry.ids,
+                packet_id,
+                qos: entry.qos,
+                retain: entry.retain,
+            });
+        }
+        true
+    }
+
     fn begin_large(
         &mut self,
         slot: u32,
@@ -315,6 +387,11 @@ impl Engine {
     pub(super) fn drop_front(&mut self, session: u32) {
         let state = &mut self.sessions[session as usize];
         if let Some(entry) = state.queue.pop_front() {
+            if let Some(journal) = &mut self.journal
+                && entry.qos != QoS::AtMostOnce
+            {
+                journal.dequeued(session);
+            }
             self.queued -= 1;
             state.queued_bytes -= self.messages.get(&entry.message).bytes().len();
             self.messages.release(entry.message);
@@ -355,6 +432,9 @@ impl Engine {
             {
                 Next::End => {
                     replays.0.pop_front();
+                    if let Some(journal) = &mut self.journal {
+                        journal.filter_changed(session, &text);
+                    }
                 }
                 Next::Later(topic) => {
                     if let Some(topic) = topic {
@@ -389,7 +469,9 @@ impl Engine {
         let session = self.conns[slot]
             .session
             .map(|session| &self.sessions[session as usize]);
-        if session.is_some_and(|state| state.replays.is_some() && state.queue.is_empty()) {
+        if session.is_some_and(|state| state.replays.is_some() && state.queue.is_empty())
+            && !self.is_silent(slot)
+        {
             self.announce(slot);
         }
     }

@@ -4,16 +4,21 @@
 
 mod admin;
 mod aliases;
+mod batch;
+mod batches;
 mod connect;
 mod connection;
 mod delivery;
 mod hash;
+mod journal;
 mod limits;
 mod messages;
 mod overflow;
 mod publish;
 mod rate;
 mod receive;
+mod records;
+mod restore;
 mod retained;
 mod routes;
 mod session;
@@ -35,14 +40,19 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 pub use admin::{Cleared, ClientInfo, ClientPage, RetainedInfo, RetainedPage};
+pub use batch::{Batch, Change, InvalidBatch};
 pub use connect::{Authenticate, Ticket};
 pub use connection::ConnId;
 pub use limits::Limits;
 pub use overflow::SlowConsumer;
+#[cfg(feature = "store")]
+pub(crate) use records::VERSION as RECORDS_VERSION;
+pub use restore::{InvalidRecord, Restore};
 pub use stats::Stats;
 
 use connection::{Connections, State, pause};
 use hash::HashKey;
+use journal::Journal;
 use messages::Messages;
 use publish::Lists;
 use rate::Rate;
@@ -119,6 +129,8 @@ pub struct Engine {
     queued: usize,
     /// Client identifiers that were made up.
     assigned: u64,
+    /// What is to be stored; `None` without a store.
+    journal: Option<Box<Journal>>,
     stats: Stats,
 }
 
@@ -188,6 +200,8 @@ pub enum CloseReason {
     ShuttingDown,
     /// Whoever runs the broker wants the client gone.
     Administrative(ReasonCode),
+    /// What the client was to be promised could not be stored.
+    StoreFailed,
 }
 
 impl CloseReason {
@@ -207,6 +221,7 @@ impl CloseReason {
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
             Self::SlowConsumer => Some(ReasonCode::QuotaExceeded),
             Self::ShuttingDown => Some(ReasonCode::ServerShuttingDown),
+            Self::StoreFailed => Some(ReasonCode::QuotaExceeded),
         }
     }
 }
@@ -226,6 +241,7 @@ impl fmt::Display for CloseReason {
             Self::TakenOver => f.write_str("another connection uses the same client id"),
             Self::SlowConsumer => f.write_str("more messages than it reads"),
             Self::ShuttingDown => f.write_str("the broker stops"),
+            Self::StoreFailed => f.write_str("its messages could not be stored"),
             Self::Administrative(reason) => write!(f, "disconnected on request: {reason}"),
         }
     }
@@ -258,6 +274,7 @@ impl Engine {
             client_id_bytes: 0,
             queued: 0,
             assigned: 0,
+            journal: None,
             stats: Stats::default(),
         }
     }
@@ -296,6 +313,9 @@ impl Engine {
         if let Some(large) = self.conns[slot].large.take() {
             self.messages.release(large.message);
         }
+        if let Some(journal) = &mut self.journal {
+            journal.forget(slot);
+        }
         self.conns.free(slot);
     }
 
@@ -308,6 +328,7 @@ impl Engine {
                 Timer::Retained(message) => self.retained_timeout(message),
                 Timer::Pressure => self.relieve(),
                 Timer::Rate(slot) => self.rate_timeout(slot, now),
+                Timer::Store => self.store_timeout(),
             }
         }
         self.end_overrun(now);
@@ -357,6 +378,7 @@ impl Engine {
             retained: self.retained.len(),
             messages: self.messages.len(),
             message_bytes: self.messages.bytes(),
+            store_failing: self.is_store_failing(),
             // Those that are no publishes are counted one by one.
             packets_sent: self.stats.packets_sent + self.stats.sent,
             ..self.stats
@@ -379,6 +401,7 @@ impl Engine {
         if conn.state == State::Connected
             && conn.version == ProtocolVersion::V5
             && let Some(code) = reason.reason_code()
+            && !self.is_silent(slot)
         {
             self.answer(slot, &Packet::Disconnect(Disconnect::new(code)));
         }
@@ -438,6 +461,9 @@ impl Engine {
 
     /// Queues a packet that is no publish.
     fn answer(&mut self, slot: u32, packet: &Packet<'_>) {
+        if self.is_silent(slot) {
+            return self.answer_when_stored(slot, packet);
+        }
         let conn = &mut self.conns[slot];
         let Ok(length) = packet.encoded_len(conn.version) else {
             debug_assert!(false, "{packet:?} can't be encoded");
@@ -455,6 +481,9 @@ impl Engine {
 
     /// Queues an encoded packet that is no publish.
     fn answer_bytes(&mut self, slot: u32, bytes: &[u8]) {
+        if self.is_silent(slot) {
+            return self.answer_bytes_when_stored(slot, bytes);
+        }
         self.conns[slot].answers.extend_from_slice(bytes);
         self.answered(slot);
     }

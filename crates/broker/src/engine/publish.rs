@@ -89,6 +89,14 @@ impl Engine {
             // There is no acknowledgement to say so.
             return self.close(slot, CloseReason::Protocol(reason), now);
         }
+        if reason == ReasonCode::QuotaExceeded
+            && self.conns[slot].version == ProtocolVersion::V3_1_1
+            && publish.delivery != Delivery::AtMostOnce
+            && self.is_store_failing()
+        {
+            // `[MQTT-3.3.5-2]` of 3.1.1: a positive acknowledgement, or none and the end.
+            return self.close(slot, CloseReason::StoreFailed, now);
+        }
         match publish.delivery {
             Delivery::AtMostOnce => {}
             Delivery::AtLeastOnce(id) => self.acknowledge(slot, PacketKind::PubAck, id, reason),
@@ -96,6 +104,9 @@ impl Engine {
                 // 3.1.1 can't be refused: it will release the message.
                 if !reason.is_error() || self.conns[slot].version == ProtocolVersion::V3_1_1 {
                     self.sessions[session as usize].received.push(id);
+                    if let Some(journal) = &mut self.journal {
+                        journal.received_changed(session, id);
+                    }
                 }
                 self.acknowledge(slot, PacketKind::PubRec, id, reason);
             }
@@ -126,6 +137,9 @@ impl Engine {
                 received.swap_remove(at);
                 if received.is_empty() {
                     *received = Vec::new();
+                }
+                if let Some(journal) = &mut self.journal {
+                    journal.received_changed(session, id);
                 }
                 ReasonCode::Success
             }
@@ -165,7 +179,8 @@ impl Engine {
             } else {
                 0
             };
-            return self.answer_bytes(slot, &[(kind as u8) << 4 | flags, 2, high, low]);
+            let packet = [(kind as u8) << 4 | flags, 2, high, low];
+            return self.answer_bytes_when_stored(slot, &packet);
         }
         let packet = match kind {
             PacketKind::PubAck => Packet::PubAck(ack),
@@ -173,7 +188,7 @@ impl Engine {
             PacketKind::PubRel => Packet::PubRel(ack),
             _ => Packet::PubComp(ack),
         };
-        self.answer(slot, &packet);
+        self.answer_when_stored(slot, &packet);
     }
 
     /// Puts a client's message into the queues of all whom it is for.
@@ -206,6 +221,10 @@ impl Engine {
         self.conns[slot].route = route;
         if !publish.retain && self.routes.is_empty(route) {
             return ReasonCode::NoMatchingSubscribers;
+        }
+        if self.journal.is_some() && self.needs_failing_store(route, outgoing) {
+            self.stats.refused_unstored += 1;
+            return ReasonCode::QuotaExceeded;
         }
         let size = topic.len() + publish.payload.len();
         // An empty message takes no room, and may make some.
@@ -277,6 +296,11 @@ impl Engine {
             self.retained
                 .insert(self.messages.get(message).topic(), kept);
         }
+        if let Some(journal) = &mut self.journal
+            && (!forget || replaced.is_some())
+        {
+            journal.retained_changed(self.messages.get(message).topic());
+        }
         if let Some(old) = replaced {
             if let Some(timer) = old.timer {
                 self.timers.cancel(timer);
@@ -301,6 +325,9 @@ impl Engine {
             .is_some_and(|kept| kept.message.slot() == message);
         if current && let Some(kept) = self.retained.remove(topic) {
             self.retained.bytes -= self.messages.get(&kept.message).bytes().len();
+            if let Some(journal) = &mut self.journal {
+                journal.retained_changed(self.messages.get(&kept.message).topic());
+            }
             self.messages.release(kept.message);
             self.stats.dropped_expired += 1;
         }
@@ -379,6 +406,11 @@ impl Engine {
             return;
         }
         let state = &mut self.sessions[session as usize];
+        if let Some(journal) = &mut self.journal
+            && entry.qos != QoS::AtMostOnce
+        {
+            journal.queued(session);
+        }
         state.queued_bytes += size;
         state.queue.push_back(entry);
         self.queued += 1;
@@ -421,7 +453,7 @@ impl Engine {
 pub(super) struct Lists(Slab<Box<[SubscriptionId]>>);
 
 impl Lists {
-    fn add(&mut self, ids: Vec<SubscriptionId>) -> SubscriptionIds {
+    pub(super) fn add(&mut self, ids: Vec<SubscriptionId>) -> SubscriptionIds {
         match ids[..] {
             [] => SubscriptionIds::NONE,
             [id] => SubscriptionIds::one(Some(id)),

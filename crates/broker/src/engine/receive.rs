@@ -112,6 +112,9 @@ impl Engine {
     }
 
     fn handle_packet(&mut self, slot: u32, header: FixedHeader, body: &[u8], now: Instant) {
+        if let Some(journal) = &mut self.journal {
+            journal.touched = false;
+        }
         self.stats.packets_received += 1;
         if self.conns[slot].state == State::Opened {
             // `[MQTT-3.1.0-1]`

@@ -44,6 +44,13 @@ impl Retained {
         self.topics.values().map(|(_, kept)| kept)
     }
 
+    #[cfg(test)]
+    pub(super) fn iter_with_topics(&self) -> impl Iterator<Item = (&str, &Kept)> {
+        self.topics
+            .iter()
+            .map(|(topic, (_, kept))| (&**topic, kept))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.topics.len()
     }

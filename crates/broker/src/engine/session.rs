@@ -33,7 +33,7 @@ pub(super) struct Session {
     pub(super) will: Option<Box<Will>>,
     /// Seconds that the session is kept without a connection; `u32::MAX` for ever.
     pub(super) expiry: u32,
-    lost_at: Instant,
+    pub(super) lost_at: Instant,
     timer: Option<TimerId>,
     /// Retained messages that are still to be looked for.
     pub(super) replays: Option<Box<Replays>>,
@@ -235,6 +235,9 @@ impl Engine {
         let state = &mut self.sessions[session as usize];
         state.conn = None;
         state.lost_at = now;
+        if let Some(journal) = &mut self.journal {
+            journal.record_changed(session);
+        }
         self.stats.clients -= 1;
         let client_id = state.client_id.clone();
         self.effects
@@ -265,6 +268,9 @@ impl Engine {
     /// Ends a session and forgets all of it. A will that was delayed is published.
     pub(super) fn end_session(&mut self, session: u32, now: Instant) {
         self.publish_will(session, now);
+        if let Some(journal) = &mut self.journal {
+            journal.session_ended(session);
+        }
         let state = &mut self.sessions[session as usize];
         if let Some(timer) = state.timer.take() {
             self.timers.cancel(timer);
@@ -315,7 +321,7 @@ impl Engine {
         self.set_session_timer(session);
     }
 
-    fn set_session_timer(&mut self, session: u32) {
+    pub(super) fn set_session_timer(&mut self, session: u32) {
         let state = &mut self.sessions[session as usize];
         if let Some(deadline) = state.next_deadline() {
             state.timer = Some(self.timers.set(deadline, Timer::Session(session)));

@@ -82,6 +82,14 @@ pub struct Stats {
     /// Clients disconnected because their queues ran over; see
     /// [`Limits::slow_consumer`](super::Limits::slow_consumer).
     pub slow_consumers: u64,
+    /// Batches of changes that were given to the store.
+    pub batches: u64,
+    /// Times that the store could not write.
+    pub store_failures: u64,
+    /// Publishes, subscriptions and sessions refused because the store could not write.
+    pub refused_unstored: u64,
+    /// Whether the store could not write the last batch.
+    pub store_failing: bool,
 }
 
 impl Stats {

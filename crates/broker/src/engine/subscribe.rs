@@ -26,7 +26,7 @@ impl Engine {
             properties: Properties::EMPTY,
             reasons: Items::new(&reasons),
         };
-        self.answer(slot, &Packet::SubAck(suback));
+        self.answer_when_stored(slot, &Packet::SubAck(suback));
     }
 
     pub(super) fn handle_unsubscribe(&mut self, slot: u32, unsubscribe: &Unsubscribe<'_>) {
@@ -43,7 +43,7 @@ impl Engine {
             properties: Properties::EMPTY,
             reasons: Items::new(&reasons),
         };
-        self.answer(slot, &Packet::UnsubAck(unsuback));
+        self.answer_when_stored(slot, &Packet::UnsubAck(unsuback));
     }
 
     fn subscribe(
@@ -68,6 +68,13 @@ impl Engine {
         if is_full && is_new() {
             self.stats.refused_subscriptions += 1;
             return ReasonCode::QuotaExceeded;
+        }
+        if let Some(journal) = &mut self.journal {
+            if journal.failing && journal.lasts(session) {
+                self.stats.refused_unstored += 1;
+                return ReasonCode::QuotaExceeded;
+            }
+            journal.filter_changed(session, filter.as_str());
         }
         let subscriber = Subscriber::new(session, subscription, id);
         let (place, new) = self.tree.subscribe(filter, subscriber);
@@ -104,6 +111,9 @@ impl Engine {
         }
         self.tree.unsubscribe(place, session);
         self.routes.outdate(filter);
+        if let Some(journal) = &mut self.journal {
+            journal.filter_changed(session, filter.as_str());
+        }
         ReasonCode::Success
     }
 }

@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Pressure,
     /// The client of a connection may send again.
     Rate(u32),
+    /// A batch that could not be stored.
+    Store,
 }
 
 /// A timer that is set.

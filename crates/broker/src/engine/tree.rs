@@ -35,6 +35,19 @@ impl Subscriber {
         }
     }
 
+    /// One that was stored with its [`Self::options`].
+    pub(super) const fn restored(session: u32, options: u8, id: Option<SubscriptionId>) -> Self {
+        Self {
+            session,
+            options,
+            id,
+        }
+    }
+
+    pub(super) const fn options(&self) -> u8 {
+        self.options
+    }
+
     pub(super) fn qos(&self) -> QoS {
         QoS::from_u8(self.options & 0b11).unwrap_or_default()
     }
@@ -189,6 +202,19 @@ impl Tree {
             node = self.child(node, level)?;
         }
         Some(Place { node, group })
+    }
+
+    /// A session's subscription.
+    pub(super) fn subscriber(&self, place: Place, session: u32) -> Option<&Subscriber> {
+        let node = self.nodes.get(place.node as usize)?;
+        let list = if place.group == NONE {
+            &node.subscribers
+        } else {
+            let group = node.groups.iter().find(|group| group.name == place.group);
+            &group?.members
+        };
+        let at = list.binary_search_by_key(&session, |one| one.session);
+        at.ok().map(|at| &list[at])
     }
 
     /// Takes a session's subscription away.

@@ -12,12 +12,12 @@ use super::publish::{Outgoing, forwarded};
 #[derive(Debug)]
 pub(super) struct Will {
     pub(super) message: MessageRef,
-    qos: QoS,
-    retain: bool,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
     /// Seconds from the connection's end to the publication.
     pub(super) delay: u32,
     /// Lifetime of the message in seconds, from the publication on.
-    expiry: Option<u32>,
+    pub(super) expiry: Option<u32>,
 }
 
 impl Engine {
@@ -43,6 +43,9 @@ impl Engine {
         let Some(will) = self.sessions[session as usize].will.take() else {
             return;
         };
+        if let Some(journal) = &mut self.journal {
+            journal.record_changed(session);
+        }
         let expires = will
             .expiry
             .map(|expiry| now + Duration::from_secs(u64::from(expiry)));

@@ -11,6 +11,8 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use tracing::warn;
 
+use crate::store::StoreError;
+
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: TcpListener,
@@ -30,6 +32,7 @@ impl Listener {
     ) -> Result<Self, BindError> {
         let error = |source| BindError {
             address: Some(address),
+            store: None,
             source,
         };
         let mut socket = TcpListener::bind(address).map_err(error)?;
@@ -90,6 +93,7 @@ impl Listener {
 #[derive(Debug)]
 pub struct BindError {
     address: Option<SocketAddr>,
+    store: Option<Box<StoreError>>,
     source: io::Error,
 }
 
@@ -97,8 +101,26 @@ impl BindError {
     pub(super) const fn system(source: io::Error) -> Self {
         Self {
             address: None,
+            store: None,
             source,
         }
+    }
+
+    pub(super) fn store(error: StoreError) -> Self {
+        let text = error.to_string();
+        Self {
+            address: None,
+            source: match &error {
+                StoreError::Io { source, .. } => io::Error::new(source.kind(), text),
+                _ => io::Error::other(text),
+            },
+            store: Some(Box::new(error)),
+        }
+    }
+
+    /// What is wrong with the store, if that is the cause.
+    pub fn store_error(&self) -> Option<&StoreError> {
+        self.store.as_deref()
     }
 
     /// The address that could not be listened on; `None` when something else failed.
@@ -114,6 +136,9 @@ impl BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.store {
+            return write!(f, "can't open the store: {error}");
+        }
         match (self.address, self.kind()) {
             (Some(address), ErrorKind::AddrInUse) => write!(f, "{address} is in use"),
             (Some(address), ErrorKind::PermissionDenied) => {

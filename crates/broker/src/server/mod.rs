@@ -1,6 +1,7 @@
 //! The server: sockets and a clock around an [`Engine`], all in one thread.
 
 mod admin;
+mod durable;
 mod handle;
 #[cfg(feature = "bridge")]
 mod join;
@@ -20,9 +21,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{debug, info, warn};
 
 pub use admin::{Client, Clients};
+pub use durable::BackupError;
 pub use handle::{Handle, Stopped};
 pub use listener::BindError;
 
+use crate::store::Store;
+use crate::store::worker::Worker;
 use crate::{Access, CloseReason, Config, ConnId, Effect, Engine};
 use handle::Command;
 use listener::Listener;
@@ -63,6 +67,10 @@ pub struct Broker {
     events: Option<SyncSender<Effect>>,
     sys_topics: Option<SysTopics>,
     tcp_keep_alive: Duration,
+    /// Keeps what outlives the broker.
+    store: Option<Worker>,
+    /// The engine's clock when the broker started.
+    origin: Instant,
     started: std::time::Instant,
     /// When to stop at the latest.
     stop_at: Option<Instant>,
@@ -88,35 +96,61 @@ impl Broker {
     /// Opens all listeners. From then on clients can connect; they are served by [`Self::run`].
     ///
     /// # Errors
-    /// [`BindError`] names the address and the cause.
+    /// [`BindError`] names the address and the cause, or what is wrong with the store.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        #[cfg(feature = "store")]
+        if let Some(settings) = &config.store {
+            let store = crate::DirectoryStore::open(settings).map_err(BindError::store)?;
+            return Self::bind_with(config, Some(Box::new(store)));
+        }
+        Self::bind_with(config, None)
+    }
+
+    /// The same with a store of one's own.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address and the cause, or what is wrong with the store.
+    pub fn bind_with_store(config: Config, store: Box<dyn Store>) -> Result<Self, BindError> {
+        Self::bind_with(config, Some(store))
+    }
+
+    fn bind_with(config: Config, mut store: Option<Box<dyn Store>>) -> Result<Self, BindError> {
+        let mut engine = Engine::new(config.limits, config.hash_seed);
+        if matches!(config.access, Access::Passwords(_)) {
+            engine = engine.with_authentication();
+        }
+        let mut origin = Instant::ZERO;
+        if let Some(store) = &mut store {
+            engine = engine.with_store();
+            origin = durable::load(&mut **store, &mut engine)?;
+        }
         let poll = Poll::new().map_err(BindError::system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(BindError::system)?;
+        let waker = Arc::new(waker);
         let mut listeners = Vec::new();
         for (number, address) in config.listeners.iter().enumerate() {
             let token = Token(FIRST_LISTENER.0 - number);
             listeners.push(Listener::bind(*address, token, poll.registry())?);
         }
         let (sender, commands) = channel();
-        let engine = Engine::new(config.limits, config.hash_seed);
+        let store = store.map(|store| durable::start(store, waker.clone()));
         Ok(Self {
             poll,
             addresses: listeners.iter().map(|listener| listener.address).collect(),
             listeners,
-            engine: match config.access {
-                Access::Anonymous => engine,
-                Access::Passwords(_) => engine.with_authentication(),
-            },
+            engine,
             access: config.access,
             sockets: Vec::new(),
             readable: VecDeque::new(),
             writable: VecDeque::new(),
             lingering: VecDeque::new(),
             commands,
-            handle: Handle::new(sender, Arc::new(waker)),
+            handle: Handle::new(sender, waker),
             events: None,
-            sys_topics: SysTopics::new(config.sys_interval),
+            sys_topics: SysTopics::new(config.sys_interval, origin),
             tcp_keep_alive: config.tcp_keep_alive,
+            store: store.transpose()?,
+            origin,
             started: std::time::Instant::now(),
             stop_at: None,
         })
@@ -158,6 +192,7 @@ impl Broker {
                 self.note(event);
             }
             self.obey(now);
+            self.take_stored(now);
             self.engine.handle_timeout(now);
             if let Some(topics) = &mut self.sys_topics {
                 topics.publish(&mut self.engine, now);
@@ -167,17 +202,19 @@ impl Broker {
             self.react(&mut buffer, now);
             self.write(&mut buffer, now);
             self.react(&mut buffer, now);
+            self.store_changes(now);
             self.end_lingering(now);
             if let Some(stop_at) = self.stop_at
                 && (now >= stop_at || self.sockets.iter().all(Option::is_none))
             {
+                self.close_store();
                 return Ok(());
             }
         }
     }
 
     fn now(&self) -> Instant {
-        Instant::ZERO + self.started.elapsed()
+        self.origin + self.started.elapsed()
     }
 
     fn timeout(&self) -> Option<Duration> {

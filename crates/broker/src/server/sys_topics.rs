@@ -11,6 +11,7 @@ use crate::{Engine, Stats};
 #[derive(Debug)]
 pub(super) struct SysTopics {
     interval: Duration,
+    started: Instant,
     due: Instant,
     before: Stats,
     most_clients: usize,
@@ -22,10 +23,11 @@ pub(super) struct SysTopics {
 
 impl SysTopics {
     /// `None` for no interval: there are no such topics then.
-    pub(super) fn new(interval: Duration) -> Option<Self> {
+    pub(super) fn new(interval: Duration, started: Instant) -> Option<Self> {
         (!interval.is_zero()).then(|| Self {
             interval,
-            due: Instant::ZERO,
+            started,
+            due: started,
             before: Stats::default(),
             most_clients: 0,
             loads: [Load::default(); LOADS.len()],
@@ -57,7 +59,7 @@ impl SysTopics {
             "version",
             format_args!("declic version {}", env!("CARGO_PKG_VERSION")),
         );
-        let uptime = now.since(Instant::ZERO).as_secs();
+        let uptime = now.since(self.started).as_secs();
         turn.say("uptime", format_args!("{uptime} seconds"));
         let away = stats.sessions.saturating_sub(stats.clients);
         for (topic, value) in [
@@ -179,7 +181,8 @@ mod tests {
     #[test]
     fn they_are_retained_and_published_again_only_when_they_change() {
         let mut engine = Engine::new(Limits::default(), 7);
-        let mut topics = SysTopics::new(Duration::from_secs(10)).expect("an interval");
+        let mut topics =
+            SysTopics::new(Duration::from_secs(10), Instant::ZERO).expect("an interval");
         topics.publish(&mut engine, Instant::ZERO);
         assert_eq!(said(&engine, "$SYS/broker/uptime"), "0 seconds");
         assert_eq!(said(&engine, "$SYS/broker/clients/connected"), "0");
@@ -218,6 +221,6 @@ mod tests {
 
     #[test]
     fn without_an_interval_there_are_none() {
-        assert!(SysTopics::new(Duration::ZERO).is_none());
+        assert!(SysTopics::new(Duration::ZERO, Instant::ZERO).is_none());
     }
 }

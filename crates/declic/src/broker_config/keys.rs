@@ -108,6 +108,35 @@ pub const SECTIONS: &[Section] = &[
         keys: LIMITS,
     },
     Section {
+        name: "store",
+        doc: "What outlives the broker: retained messages, and sessions that last. A broker that is \
+              killed loses nothing that it has acknowledged; the modes differ in what a loss of \
+              power may take.",
+        keys: &[
+            key!(
+                "directory",
+                File: Option<std::path::PathBuf>,
+                store_directory,
+                "A directory of its own, made if it is not there. Without it everything is kept in \
+                 memory only. (--store)"
+            ),
+            key!(
+                "durability",
+                Choice: super::DurabilityMode,
+                store_durability,
+                "When what was stored is safe from a loss of power: \"always\" before it is \
+                 acknowledged, \"interval\" a moment later, \"never\" when the system gets round to \
+                 it. (--durability)"
+            ),
+            key!(
+                "interval",
+                Time: std::time::Duration,
+                store_interval,
+                "How long that moment is at most, for \"interval\"."
+            ),
+        ],
+    },
+    Section {
         name: "sys",
         doc: "The broker's own topics, below $SYS/broker.",
         keys: &[key!(

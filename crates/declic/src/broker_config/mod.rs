@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use declic_broker::Limits;
+use clap::ValueEnum;
+use declic_broker::{Durability, Limits, StoreConfig};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -33,6 +34,11 @@ pub struct Settings {
     pub anonymous: bool,
     pub users: Option<PathBuf>,
     pub limits: Limits,
+    /// Where retained messages and lasting sessions are kept; in memory only without it.
+    pub store_directory: Option<PathBuf>,
+    pub store_durability: DurabilityMode,
+    /// For the mode `interval`.
+    pub store_interval: Duration,
     pub sys_interval: Duration,
     /// `auto`, `none` or a path.
     pub control_socket: String,
@@ -51,6 +57,9 @@ impl Default for Settings {
             anonymous: false,
             users: None,
             limits: Limits::default(),
+            store_directory: None,
+            store_durability: DurabilityMode::default(),
+            store_interval: Durability::DEFAULT_INTERVAL,
             sys_interval: Duration::from_secs(10),
             control_socket: "auto".to_owned(),
             tcp_keep_alive: Duration::from_secs(60),
@@ -62,7 +71,33 @@ impl Default for Settings {
     }
 }
 
+/// When what was stored is safe from a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DurabilityMode {
+    /// Before it is acknowledged
+    #[default]
+    Always,
+    /// A moment later: 0.1 s, or what the configuration says
+    Interval,
+    /// When the system gets round to it
+    Never,
+}
+
 impl Settings {
+    /// Where the broker keeps what outlives it.
+    pub fn store(&self) -> Option<StoreConfig> {
+        let directory = self.store_directory.clone()?;
+        let durability = match self.store_durability {
+            DurabilityMode::Always => Durability::Always,
+            DurabilityMode::Interval => Durability::Interval(self.store_interval),
+            DurabilityMode::Never => Durability::Never,
+        };
+        Some(StoreConfig {
+            directory,
+            durability,
+        })
+    }
+
     /// Reads the file at `path`. All mistakes but the last are printed.
     ///
     /// # Errors
@@ -275,6 +310,7 @@ mod tests {
                     "true",
                     "false",
                     "\"x\"",
+                    "\"never\"",
                     "\"json\"",
                     "\"debug\"",
                     "\"drop-oldest\"",

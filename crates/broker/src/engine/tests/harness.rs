@@ -12,6 +12,7 @@ use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilt
 
 use crate::engine::{CloseReason, ConnId, Effect, Engine, Limits};
 
+pub(super) use super::disk::Disk;
 pub(super) use declic_mqtt::ProtocolVersion::{V3_1_1, V5};
 pub(super) use declic_mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) effects: Vec<Effect>,
     /// What `fill` may write at once.
     pub(super) write_size: usize,
+    /// What keeps the durable state, for an engine with a store.
+    pub(super) disk: Disk,
     steps: u32,
 }
 
@@ -54,6 +57,7 @@ impl World {
             transports: BTreeMap::new(),
             effects: Vec::new(),
             write_size: 4_096,
+            disk: Disk::default(),
             steps: 0,
         }
     }
@@ -271,6 +275,9 @@ impl World {
                 }
             }
             let Some(conn) = self.engine.poll_ready() else {
+                if self.disk.turn(&mut self.engine, self.now) || self.engine.ready() > 0 {
+                    continue;
+                }
                 break;
             };
             if !self.transport(conn).blocked {
@@ -342,6 +349,9 @@ impl Engine {
             if let Some(session) = conn.session {
                 assert_eq!(self.sessions[session as usize].conn, Some(slot));
             }
+        }
+        if let Some(journal) = &self.journal {
+            journal.kept_messages().for_each(&mut count);
         }
         let mut retained_bytes = 0;
         for kept in self.retained.iter() {

@@ -5,6 +5,8 @@ mod admin;
 mod aliases;
 mod bad_input;
 mod connect;
+mod disk;
+mod durable;
 mod flow;
 mod harness;
 mod limits;

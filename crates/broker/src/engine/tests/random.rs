@@ -143,14 +143,25 @@ fn small() -> Limits {
     }
 }
 
-/// Runs the steps and returns all that came out.
-fn run(steps: &[Step], piece: usize, write_size: usize, authenticate: bool) -> String {
+/// Runs the steps and returns all that came out. With `disk`, the engine has a store, and what the
+/// store has is compared with the state after each batch.
+fn run(
+    steps: &[Step],
+    piece: usize,
+    write_size: usize,
+    authenticate: bool,
+    disk: Option<u64>,
+) -> String {
     let mut engine = Engine::new(small(), 42);
+    if disk.is_some() {
+        engine = engine.with_store();
+    }
     if authenticate {
         engine = engine.with_authentication();
     }
     let mut world = World::with_engine(engine);
     world.write_size = write_size;
+    world.disk = disk.map_or_else(Disk::default, Disk::random);
     let mut conns: Vec<Link> = Vec::new();
     let mut log = String::new();
     // Three clients to begin with, so that little is lost on nobody.
@@ -213,8 +224,10 @@ fn run(steps: &[Step], piece: usize, write_size: usize, authenticate: bool) -> S
     }
     // When all clients and sessions are gone, only retained messages are left.
     world.engine.shutdown(world.now);
+    world.disk.heal();
     world.step();
     world.advance(Duration::from_secs(200_000));
+    world.disk.check();
     let stats = world.engine.stats();
     assert_eq!(
         (stats.connections, stats.messages),
@@ -470,8 +483,20 @@ proptest! {
         write_size in prop_oneof![1..50_usize, Just(4_096)],
         authenticate in prop::bool::weighted(0.2),
     ) {
-        let first = run(&steps, piece, write_size, authenticate);
-        let second = run(&steps, piece, write_size, authenticate);
+        let first = run(&steps, piece, write_size, authenticate, None);
+        let second = run(&steps, piece, write_size, authenticate, None);
+        prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn what_is_stored_is_the_state_at_each_batch_and_comes_back(
+        steps in prop::collection::vec(step(), 1..250),
+        piece in 20..200_usize,
+        write_size in prop_oneof![1..50_usize, Just(4_096)],
+        seed in any::<u64>(),
+    ) {
+        let first = run(&steps, piece, write_size, false, Some(seed));
+        let second = run(&steps, piece, write_size, false, Some(seed));
         prop_assert_eq!(first, second);
     }
 

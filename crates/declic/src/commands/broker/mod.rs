@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::access::{Access, AccessArgs, cannot_listen};
 use crate::announce::Announcement;
-use crate::broker_config::{Settings, parse_bytes};
+use crate::broker_config::{DurabilityMode, Settings, parse_bytes};
 use crate::cli::OUTPUT;
 #[cfg(unix)]
 use crate::control::{Control, Place};
@@ -46,6 +46,18 @@ pub struct Args {
 
     #[command(flatten)]
     access: AccessArgs,
+
+    /// Keep retained messages and lasting sessions in this directory
+    ///
+    /// It is made if it is not there. Without it, everything is kept in memory only.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+
+    /// When what was stored is safe from a loss of power
+    ///
+    /// The default is always. A broker that is killed loses nothing in any of the modes.
+    #[arg(long, value_enum, value_name = "MODE")]
+    durability: Option<DurabilityMode>,
 
     /// Connections at the same time
     #[arg(long, value_name = "COUNT", help_heading = LIMITS)]
@@ -117,6 +129,7 @@ fn serve(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         listeners: access.listen.clone(),
         access: access.access.clone(),
         limits: settings.limits.clone(),
+        store: settings.store(),
         sys_interval: settings.sys_interval,
         tcp_keep_alive: settings.tcp_keep_alive,
         ..Config::default()
@@ -193,6 +206,8 @@ impl Args {
         replace(&mut limits.message_bytes, self.max_memory);
         let expiry = self.max_session_expiry.map(Duration::from_secs);
         replace(&mut limits.session_expiry, expiry.map(Some));
+        replace(&mut settings.store_directory, self.store.clone().map(Some));
+        replace(&mut settings.store_durability, self.durability);
         let interval = self.sys_interval.map(u64::from);
         replace(
             &mut settings.sys_interval,
@@ -252,6 +267,8 @@ Examples:
     declic broker --lan --anonymous
   On a port that the system chooses, for a test:
     declic broker --listen 127.0.0.1:0
+  Retained messages and lasting sessions survive a restart:
+    declic broker --store /var/lib/declic
   As a service, with everything in a file:
     declic broker config --default > broker.toml
     declic broker --config broker.toml

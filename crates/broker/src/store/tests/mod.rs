@@ -1,0 +1,4 @@
+//! The store on a disk that forgets and fails, and its files.
+
+mod disk;
+mod power;
