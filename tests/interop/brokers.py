@@ -5,7 +5,7 @@ import pathlib
 import socket
 import subprocess
 
-from process import LIMIT, Process, home_environment
+from process import LIMIT, Process, home_environment, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DECLIC = pathlib.Path(os.environ.get("DECLIC") or ROOT / "target/release/declic").absolute()
@@ -50,15 +50,31 @@ class Broker:
 class DeclicBroker(Broker):
     kind = "declic"
 
-    def start(self):
-        """Starts it, on the port it had before if there was one."""
-        argv = [DECLIC, "broker", "--listen", f"{HOST}:{self.port}"]
+    def start(self, configuration=None):
+        """Starts it, on the port it had before if there was one; with a configuration where one was given once."""
+        argv = [DECLIC, "broker", "--listen", f"{HOST}:{self.port}", "--control", self.control]
+        path = self.home / "broker.toml"
+        if configuration is not None:
+            path.write_text(configuration)
+        if path.exists():
+            argv += ["--config", path]
         if self.users is not None:
             argv += ["--users", self._users_file()]
         self.process = Process(argv, env=home_environment(self.home))
         told = self.process.expect(r"^listening on mqtt://127\.0\.0\.1:(\d+)$")
         self.port = int(told.group(1))
         return self
+
+    @property
+    def control(self):
+        return self.home / "control"
+
+    def ctl(self, *arguments):
+        """What `declic broker ctl` prints about this broker."""
+        argv = [DECLIC, "broker", "ctl", "--socket", self.control, *arguments]
+        done = run(argv, env=home_environment(self.home))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
 
     def _users_file(self):
         path = self.home / "users"

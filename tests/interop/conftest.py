@@ -81,12 +81,12 @@ def start_broker(tmp_path):
     """Starts brokers: `start_broker("declic")`, `start_broker(users={...})`."""
     started = []
 
-    def start(kind=UNDER_TEST, users=None):
+    def start(kind=UNDER_TEST, users=None, configuration=None):
         home = tmp_path / f"broker-{len(started)}"
         home.mkdir()
         broker = brokers.KINDS[kind](home, users)
         started.append(broker)
-        return broker.start()
+        return broker.start() if configuration is None else broker.start(configuration)
 
     yield start
     for broker in started:
