@@ -108,7 +108,8 @@ class MosquittoBroker(Broker):
             return True
 
     def _configuration(self):
-        lines = [f"listener {self.port} {HOST}", "log_dest stderr", "log_type all", "connection_messages true"]
+        lines = [f"listener {self.port} {HOST}", "log_dest stderr", "log_type all", "connection_messages true",
+                 "sys_interval 1"]
         if os.geteuid() == 0:
             lines.append("user root")  # it would drop to a user that may not read its own files
         if self.users is None:
