@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::Network;
 
 pub use explore::{Explored, explore};
+pub(crate) use judge::number;
 pub use judge::{ATTEMPTS_IN_A_MINUTE, RECOVERY};
 pub use run::{Outcome, Run};
 pub use step::{Deed, Step};

@@ -280,6 +280,14 @@ impl<'m> World<'m> {
         self.nodes[board.0].on
     }
 
+    /// Whether a board has a connection that the broker's program knows, too, and that carries
+    /// something: what a board believes may be wrong.
+    pub fn is_in_service(&self, board: BoardIndex) -> bool {
+        let node = &self.nodes[board.0];
+        let wire = node.wire.and_then(|id| self.wires.at(id));
+        node.on && wire.is_some_and(|wire| wire.conn.is_some() && wire.silent == [false; 2])
+    }
+
     /// Whether a board's LED shines.
     pub fn led(&self, board: BoardIndex) -> bool {
         self.nodes[board.0].led

@@ -342,7 +342,7 @@ fn world_differs(world: &World<'_>, board: BoardIndex, accepted: Option<bool>) -
 }
 
 /// The number behind `"name":` in a JSON object.
-fn number(json: &str, name: &str) -> Option<u32> {
+pub(crate) fn number(json: &str, name: &str) -> Option<u32> {
     let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
     let end = rest.find(|char: char| !char.is_ascii_digit())?;
     rest[..end].parse().ok()

@@ -49,6 +49,11 @@ impl World<'_> {
         BoardIndex(index)
     }
 
+    /// The state that the tutorial's publisher sent last, or tried to.
+    pub fn tutorial_state(&self, board: BoardIndex) -> bool {
+        matches!(self.nodes[board.0].program(), Program::Tutorial(tutorial) if tutorial.on)
+    }
+
     /// Whether the tutorial's program has ended with an error; somebody has to start it again.
     pub fn has_ended(&self, board: BoardIndex) -> bool {
         matches!(self.nodes[board.0].program(), Program::Tutorial(tutorial) if tutorial.ended)
