@@ -10,6 +10,7 @@ mod flash;
 mod man;
 mod monitor;
 mod publish;
+mod sim;
 mod subscribe;
 mod up;
 
@@ -31,6 +32,7 @@ pub enum Command {
     Pub(Box<publish::Args>),
     Sub(Box<subscribe::Args>),
     Bench(bench::Args),
+    Sim(sim::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -42,6 +44,7 @@ pub fn run(command: Option<Command>, printer: &Printer) -> Result<ExitCode, Erro
         Some(command) => match command {
             Command::Up(args) => up::run(&args, printer),
             Command::Bench(args) => bench::run(&args, printer),
+            Command::Sim(args) => sim::run(&args, printer),
             Command::Board(args) => board::run(&args, printer),
             Command::Boards(args) => boards::run(&args, printer),
             Command::Flash(args) => flash::run(&args, printer),

@@ -38,6 +38,8 @@ pub(super) struct Process {
     online: HashMap<Box<str>, ConnId>,
     /// A listener in the broker's own machine.
     pub(super) witness: Option<usize>,
+    /// What the engine writes into.
+    buffer: Box<[u8]>,
 }
 
 /// Something for the program.
@@ -64,6 +66,7 @@ impl Process {
             to_kick: Vec::new(),
             online: HashMap::new(),
             witness: None,
+            buffer: vec![0; 4_096].into_boxed_slice(),
         }
     }
 
@@ -427,7 +430,7 @@ impl World<'_> {
 
     /// Moves all that the engine has for a connection; a virtual wire takes everything.
     fn fill(&mut self, conn: ConnId) {
-        let mut buffer = [0; 4_096];
+        let mut buffer = std::mem::take(&mut self.broker.buffer);
         while let Some(engine) = &mut self.broker.engine {
             let len = engine.fill(conn, &mut buffer, self.now);
             if len > 0
@@ -439,6 +442,7 @@ impl World<'_> {
                 break;
             }
         }
+        self.broker.buffer = buffer;
     }
 
     fn end_program(&mut self, keep: bool) {

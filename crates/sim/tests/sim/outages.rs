@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
-use declic_sim::{Network, Storage, World};
+use declic_sim::{Network, Storage, Storm};
 
-use super::{MINUTE, MIXES, SECOND, connect_all, pair, settings};
+use super::{MINUTE, MIXES, SECOND, connect_all, pair};
 
 #[test]
 fn after_a_broker_restart_both_reconnect_and_a_press_made_meanwhile_arrives_once() {
@@ -155,32 +155,13 @@ fn every_press_of_a_day_with_288_outages_arrives() {
 }
 
 #[test]
-fn a_broker_that_comes_back_is_not_stormed_by_many_boards() {
-    const BOARDS: usize = 500;
-    let mut memory: Vec<_> = (0..BOARDS).map(|_| Storage::new()).collect();
-    let mut world = World::new(8, Network::default(), &mut memory);
-    let boards: Vec<_> = (0..BOARDS)
-        .map(|_| world.add_board("board", settings(&[])))
-        .collect();
-    connect_all(&mut world, &boards);
-    world.run_for(MINUTE);
-    world.kill_broker();
-    world.run_for(5 * MINUTE);
-    world.start_broker();
-    let connected = |world: &World<'_>| {
-        let connected = boards
-            .iter()
-            .filter(|board| world.board(**board).is_connected());
-        connected.count()
-    };
-    let mut before = 0;
-    let mut most = 0;
-    for _ in 0..60 {
-        world.run_for(SECOND);
-        let now = connected(&world);
-        most = most.max(now - before);
-        before = now;
-    }
-    assert_eq!(before, BOARDS, "all are back within the backoff's cap");
-    assert!(most < BOARDS / 8, "{most} of {BOARDS} in one second");
+fn after_a_minute_without_a_broker_no_second_brings_more_than_5_percent_of_the_boards() {
+    const BOARDS: usize = 2_000;
+    let storm = Storm::run(1, BOARDS, MINUTE);
+    assert_eq!(storm.total(), BOARDS, "each comes once");
+    assert!(
+        storm.back_after(100).is_some_and(|time| time <= MINUTE),
+        "all are back within the backoff's cap"
+    );
+    assert!(storm.peak() * 20 <= BOARDS, "{storm}");
 }
