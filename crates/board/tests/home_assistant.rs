@@ -1,7 +1,7 @@
 //! What a board announces to Home Assistant, checked against the rules for such a document.
 //!
 //! These are what Home Assistant 2026.2 checks, and what it would leave out without a word;
-//! `tests/interop/test_home_assistant.py` has its own code look at the same document.
+//! `tests/home_assistant` has its own code look at the same document.
 
 use std::collections::BTreeMap;
 
