@@ -43,3 +43,19 @@ def test_without_a_broker_set_a_board_says_what_to_type(start_machine):
     machine.logged("set broker")
     machine.logged("address is 10.0.2.15$")
     assert machine.status()["connection"] == "down"
+
+
+def test_improv_is_spoken_between_what_is_typed(start_machine):
+    machine = start_machine()
+    machine.logged("address is 10.0.2.15$")
+    machine.send_bytes(b"get ro" + b"IMPROV\x01\x03\x02\x02\x00\xe5\n" + b"le\n")
+    # Provisioned, and the result that belongs to it.
+    machine.expect("^IMPROV\x01\x01\x01\x04", stream="answer")
+    machine.expect("^IMPROV\x01\x04\x02\x02\x00", stream="answer")
+    machine.expect("^role=both$", stream="answer")
+    machine.send_bytes(b"IMPROV\x01\x03\x02\x03\x00\xe6\n")
+    machine.expect("^IMPROV\x01\x04.*Déclic", stream="answer")
+    # This one holds the byte that would switch the machine off.
+    machine.send_bytes(b"IMPROV\x01\x03\x02\x04\x00\xe7\n")
+    machine.expect("^IMPROV\x01\x02\x01\ufffd", stream="answer")
+    assert machine.get("role") == "both"
