@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use declic_mqtt::ReasonCode;
@@ -28,6 +29,26 @@ use crate::engine::Limits;
 pub struct Config {
     /// Where to listen for plain TCP. Port 0 lets the system choose.
     pub listeners: Vec<SocketAddr>,
+    /// Unix sockets to listen on. Who may enter the directory may connect.
+    pub unix: Vec<PathBuf>,
+    /// Where to listen for MQTT with TLS. Needs the feature `tls`, and [`Self::tls`].
+    pub tls_listeners: Vec<SocketAddr>,
+    /// Where to listen for HTTP: MQTT over WebSocket at `/mqtt`, and pages about the broker. Needs
+    /// the feature `http`.
+    pub http_listeners: Vec<SocketAddr>,
+    /// The same with TLS. Needs the features `http` and `tls`, and [`Self::tls`].
+    pub https_listeners: Vec<SocketAddr>,
+    /// Certificates for the listeners with TLS.
+    pub tls: Option<Tls>,
+    /// Whether other machines may see pages that tell about the broker, too. `/health` may be seen
+    /// by everyone.
+    pub public_pages: bool,
+    /// Web pages that may connect over WebSocket although they come from another host, such as
+    /// `https://example.org`; `*` for all. What is no browser names no page, and need not be here.
+    pub web_origins: Vec<String>,
+    /// Threads for TLS, WebSocket and HTTP, and as many for hashing passwords; 0 for one per core,
+    /// four at most.
+    pub threads: usize,
     /// Who may connect.
     pub access: Access,
     /// What clients may use up.
@@ -48,6 +69,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listeners: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT))],
+            unix: Vec::new(),
+            tls_listeners: Vec::new(),
+            http_listeners: Vec::new(),
+            https_listeners: Vec::new(),
+            tls: None,
+            public_pages: false,
+            web_origins: Vec::new(),
+            threads: 0,
             access: Access::Anonymous,
             limits: Limits::default(),
             sys_interval: Duration::ZERO,
@@ -67,6 +96,31 @@ impl Config {
             ..Self::default()
         }
     }
+
+    /// Threads for what has threads of its own.
+    #[cfg(any(feature = "tls", feature = "http"))]
+    pub(crate) fn workers(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, |count| count.get().min(4)),
+            threads => threads,
+        }
+    }
+}
+
+/// Certificates, all in files of PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The broker's certificate, and behind it those that lead to one that clients trust.
+    pub certificate: PathBuf,
+    /// The key of the first certificate.
+    pub key: PathBuf,
+    /// Certificates whose holders may vouch for clients. A client with a certificate from one of
+    /// them is the user whom the certificate's common name says, and needs no password.
+    pub client_ca: Option<PathBuf>,
+    /// Clients' certificates that count no more, from the same authorities.
+    pub client_crl: Option<PathBuf>,
+    /// Whether clients without a certificate are turned away.
+    pub require_client_certificate: bool,
 }
 
 /// Who may connect.

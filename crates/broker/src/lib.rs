@@ -76,15 +76,19 @@ mod config;
 mod engine;
 pub mod metrics;
 mod server;
+mod sources;
 mod store;
 
-pub use config::{Access, Config, InvalidUsers, Users};
+pub use config::{Access, Config, InvalidUsers, Tls, Users};
 pub use engine::{
     Authenticate, Batch, Change, Cleared, ClientInfo, ClientPage, CloseReason, ConnId, Effect,
     Engine, InvalidBatch, InvalidRecord, Limits, Restore, RetainedInfo, RetainedPage, SlowConsumer,
     Stats, Ticket,
 };
-pub use server::{BackupError, BindError, Broker, Client, Clients, Handle, RunError, Stopped};
+pub use server::{
+    BackupError, BindError, Broker, Client, Clients, Handle, ReloadError, RunError, Stopped,
+};
+pub use sources::SourceError;
 #[cfg(feature = "store")]
 pub use store::DirectoryStore;
 pub use store::{Copying, Durability, Each, Store, StoreConfig, StoreError};

@@ -75,6 +75,7 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         message_bytes,
         opened,
         refused_connections,
+        refused_connections_per_address,
         accepted,
         refused,
         expired_sessions,
@@ -165,6 +166,12 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             Counter,
             "Connections closed at once because there were too many.",
             refused_connections,
+        ),
+        (
+            "refused_connections_per_address_total",
+            Counter,
+            "Connections closed at once because there were too many from their address.",
+            refused_connections_per_address,
         ),
         (
             "clients_accepted_total",

@@ -1,20 +1,16 @@
 //! The server over real sockets.
 
-use std::io::{ErrorKind, Read, Write};
+mod harness;
+
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::mpsc::Receiver;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use declic_broker::{
-    Access, Broker, CloseReason, Config, Effect, Handle, Limits, RunError, Stats, Users,
-};
-use declic_mqtt::packet::{
-    ConnAck, Connect, Delivery, Disconnect, FixedHeader, Items, Packet, Properties, Publish,
-    Subscribe, Subscription,
-};
-use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter, TopicName};
+use declic_broker::{Access, Broker, CloseReason, Config, Effect, Limits, Users};
+use declic_mqtt::packet::{Connect, Disconnect, Packet};
+use declic_mqtt::{ProtocolVersion, QoS, ReasonCode, TopicFilter};
+use harness::{Client, LIMIT, Server, dial};
 
 #[test]
 fn an_embedded_broker_serves_two_clients_and_stops_in_good_order() {
@@ -158,10 +154,10 @@ fn clients_and_retained_messages_are_listed_and_ended_from_outside() {
 #[test]
 fn tcp_asks_after_clients_that_announce_no_keep_alive() {
     let server = Server::start(Config::default());
-    let has_timer = |client: &Client| {
+    let has_timer = |stream: &TcpStream| {
         let port = |address: SocketAddr| format!(":{:04X}", address.port());
         let ours = port(server.addresses[0]);
-        let theirs = port(client.stream.local_addr().expect("an address"));
+        let theirs = port(stream.local_addr().expect("an address"));
         let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux tells");
         let line = table.lines().find_map(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
@@ -173,8 +169,10 @@ fn tcp_asks_after_clients_that_announce_no_keep_alive() {
     for keep_alive in [0, 60] {
         let mut connect = Connect::new(ProtocolVersion::V5, "client");
         connect.keep_alive = keep_alive;
-        let client = Client::connect(server.addresses[0], &connect);
-        assert_eq!(has_timer(&client), keep_alive == 0);
+        let stream = dial(server.addresses[0]);
+        let mut client = Client::over(stream.try_clone().expect("a descriptor"));
+        client.greet(&connect);
+        assert_eq!(has_timer(&stream), keep_alive == 0);
     }
 }
 
@@ -342,141 +340,3 @@ fn with_open_files(limit: u32, name: &str) -> bool {
     assert!(status.expect("a shell").success());
     false
 }
-
-/// A broker in a thread of its own.
-struct Server {
-    addresses: Vec<SocketAddr>,
-    handle: Handle,
-    events: Receiver<Effect>,
-    thread: JoinHandle<Result<(), RunError>>,
-}
-
-impl Server {
-    fn start(mut config: Config) -> Self {
-        if config.listeners == Config::default().listeners {
-            config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
-        }
-        let mut broker = Broker::bind(config).expect("a free port");
-        Self {
-            addresses: broker.local_addrs().to_vec(),
-            handle: broker.handle(),
-            events: broker.events(64),
-            thread: std::thread::spawn(move || broker.run()),
-        }
-    }
-
-    fn connect(&self, client_id: &str) -> Client {
-        Client::connect(
-            self.addresses[0],
-            &Connect::new(ProtocolVersion::V5, client_id),
-        )
-    }
-
-    fn stats(&self) -> Stats {
-        self.handle.stats().expect("the broker runs")
-    }
-
-    /// Asks until it is so.
-    fn wait_for(&self, condition: impl Fn(&Stats) -> bool) {
-        let begin = Instant::now();
-        while !condition(&self.stats()) {
-            assert!(begin.elapsed() < LIMIT, "{:?}", self.stats());
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// A client that does one thing after the other.
-struct Client {
-    stream: TcpStream,
-    received: Vec<u8>,
-}
-
-impl Client {
-    fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the broker listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
-        stream.set_write_timeout(Some(LIMIT)).expect("a timeout");
-        stream.set_nodelay(true).expect("no delay");
-        Self {
-            stream,
-            received: Vec::new(),
-        }
-    }
-
-    fn connect(address: SocketAddr, connect: &Connect<'_>) -> Self {
-        let mut client = Self::open(address);
-        client.send(&[Packet::Connect(*connect)]);
-        client.expect(|packet| {
-            matches!(
-                packet,
-                Packet::ConnAck(ConnAck {
-                    reason: ReasonCode::Success,
-                    ..
-                })
-            )
-        });
-        client
-    }
-
-    fn subscribe(&mut self, filter: &str, qos: QoS) {
-        let filter = TopicFilter::new(filter).expect("a valid filter");
-        let subscriptions = [Subscription::new(filter, qos)];
-        self.send(&[Packet::Subscribe(Subscribe {
-            packet_id: PacketId::FIRST,
-            properties: Properties::EMPTY,
-            subscriptions: Items::new(&subscriptions),
-        })]);
-        self.expect(|packet| matches!(packet, Packet::SubAck(_)));
-    }
-
-    fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
-        let topic = TopicName::new(topic).expect("a valid topic");
-        self.send(&[Packet::Publish(Publish {
-            delivery: Delivery::new(qos, PacketId::FIRST),
-            ..Publish::new(topic, payload)
-        })]);
-    }
-
-    fn send(&mut self, packets: &[Packet<'_>]) {
-        for packet in packets {
-            let mut bytes = vec![0; packet.encoded_len(ProtocolVersion::V5).expect("encodable")];
-            packet
-                .encode(ProtocolVersion::V5, &mut bytes)
-                .expect("room");
-            self.stream.write_all(&bytes).expect("the broker reads");
-        }
-    }
-
-    /// Reads packets until one is as wanted.
-    fn expect(&mut self, mut wanted: impl FnMut(Packet<'_>) -> bool) {
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            while let Some(header) = FixedHeader::decode(&self.received).expect("a packet")
-                && header.packet_len() <= self.received.len()
-            {
-                let packet: Vec<_> = self.received.drain(..header.packet_len()).collect();
-                let body = &packet[header.len()..];
-                let packet = Packet::decode(ProtocolVersion::V5, header, body);
-                if wanted(packet.expect("a valid packet")) {
-                    return;
-                }
-            }
-            let count = self.stream.read(&mut buffer).expect("something in time");
-            assert!(count > 0, "the broker closed the connection");
-            self.received.extend_from_slice(&buffer[..count]);
-        }
-    }
-
-    /// The broker closes the connection, and nothing more comes.
-    fn expect_end(&mut self) {
-        assert!(self.received.is_empty());
-        match self.stream.read(&mut [0]) {
-            Ok(count) => assert_eq!(count, 0),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-        }
-    }
-}
-
-/// What takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(20);

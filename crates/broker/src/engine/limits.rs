@@ -17,6 +17,10 @@ use super::SlowConsumer;
 pub struct Limits {
     /// Connections at the same time; more are closed at once.
     pub connections: usize,
+    /// Connections at the same time from one address; more are closed at once. The addresses of
+    /// one IPv6 network (the first 64 bits) count as one. The server counts them, the engine knows
+    /// no addresses.
+    pub connections_per_address: usize,
     /// Time that a connection has for its CONNECT.
     pub connect_timeout: Duration,
     /// Largest CONNECT in bytes: the most that is buffered for a stranger.
@@ -74,6 +78,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 100_000,
+            connections_per_address: 50_000,
             connect_timeout: Duration::from_secs(10),
             connect_packet_size: 128 * KIB,
             packet_size: 16 * MIB,

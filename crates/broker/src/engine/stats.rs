@@ -27,6 +27,9 @@ pub struct Stats {
     pub opened: u64,
     /// Connections closed at once because of [`Limits::connections`](super::Limits::connections).
     pub refused_connections: u64,
+    /// Connections closed at once because of
+    /// [`Limits::connections_per_address`](super::Limits::connections_per_address).
+    pub refused_connections_per_address: u64,
     /// Clients that were accepted.
     pub accepted: u64,
     /// Clients that were refused with a CONNACK.

@@ -8,6 +8,7 @@ use declic_mqtt::Instant;
 use mio::Waker;
 
 use super::Broker;
+use super::reload::Sources;
 use crate::Stats;
 
 /// A hold on a [`Broker`](super::Broker) that runs in another thread.
@@ -15,6 +16,7 @@ use crate::Stats;
 pub struct Handle {
     commands: Sender<Command>,
     waker: Arc<Waker>,
+    sources: Arc<Sources>,
 }
 
 pub(super) enum Command {
@@ -26,8 +28,20 @@ pub(super) enum Command {
 type Work = Box<dyn FnOnce(&mut Broker, Instant) + Send>;
 
 impl Handle {
-    pub(super) const fn new(commands: Sender<Command>, waker: Arc<Waker>) -> Self {
-        Self { commands, waker }
+    pub(super) const fn new(
+        commands: Sender<Command>,
+        waker: Arc<Waker>,
+        sources: Arc<Sources>,
+    ) -> Self {
+        Self {
+            commands,
+            waker,
+            sources,
+        }
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Stops the broker in good order: it takes no more connections, tells its clients where the
@@ -42,7 +56,7 @@ impl Handle {
     /// # Errors
     /// The broker does not run any more.
     pub fn stats(&self) -> Result<Stats, Stopped> {
-        self.ask(|broker, _| broker.engine.stats())
+        self.ask(|broker, _| broker.stats())
     }
 
     /// Has the thread that runs the broker do `work`, and waits for what it returns.
@@ -56,6 +70,18 @@ impl Handle {
             let _ = sender.send(work(broker, now));
         })))?;
         receiver.recv().map_err(|_| Stopped)
+    }
+
+    /// Has the broker serve a connection that is plain MQTT from here on.
+    #[cfg(any(feature = "tls", feature = "http"))]
+    pub(super) fn adopt(
+        &self,
+        stream: mio::net::TcpStream,
+        peer: super::peer::Peer,
+    ) -> Result<(), Stopped> {
+        self.send(Command::Run(Box::new(move |broker, now| {
+            broker.adopt(stream, peer, now);
+        })))
     }
 
     fn send(&self, command: Command) -> Result<(), Stopped> {

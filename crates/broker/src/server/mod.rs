@@ -1,13 +1,26 @@
 //! The server: sockets and a clock around an [`Engine`], all in one thread.
 
 mod admin;
+mod admission;
 mod durable;
+#[cfg(any(feature = "tls", feature = "http"))]
+mod front;
 mod handle;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "bridge")]
 mod join;
 mod listener;
+#[cfg(any(unix, feature = "tls", feature = "http", feature = "bridge"))]
+mod pair;
+mod peer;
+mod reload;
 mod socket;
 mod sys_topics;
+#[cfg(unix)]
+mod unix;
+#[cfg(feature = "http")]
+mod websocket;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -17,6 +30,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel}
 use std::time::Duration;
 
 use declic_mqtt::Instant;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{debug, info, warn};
 
@@ -24,12 +38,18 @@ pub use admin::{Client, Clients};
 pub use durable::BackupError;
 pub use handle::{Handle, Stopped};
 pub use listener::BindError;
+pub use reload::ReloadError;
 
 use crate::store::Store;
 use crate::store::worker::Worker;
-use crate::{Access, CloseReason, Config, ConnId, Effect, Engine};
+use crate::{Access, CloseReason, Config, ConnId, Effect, Engine, Stats};
+use admission::Admission;
+#[cfg(any(feature = "tls", feature = "http"))]
+use front::{Front, Shared, Speech};
 use handle::Command;
 use listener::Listener;
+use peer::Peer;
+use reload::Sources;
 use socket::{Received, Socket};
 use sys_topics::SysTopics;
 
@@ -51,7 +71,10 @@ use sys_topics::SysTopics;
 pub struct Broker {
     poll: Poll,
     listeners: Vec<Listener>,
-    addresses: Vec<SocketAddr>,
+    addresses: Addresses,
+    admission: Arc<Admission>,
+    #[cfg(any(feature = "tls", feature = "http"))]
+    front: Option<Front>,
     access: Access,
     engine: Engine,
     /// By [`ConnId::index`].
@@ -74,6 +97,15 @@ pub struct Broker {
     started: std::time::Instant,
     /// When to stop at the latest.
     stop_at: Option<Instant>,
+}
+
+/// Where a broker listens, each in the order of the configuration.
+#[derive(Debug, Default)]
+struct Addresses {
+    tcp: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
+    http: Vec<SocketAddr>,
+    https: Vec<SocketAddr>,
 }
 
 /// The event loop failed.
@@ -115,7 +147,7 @@ impl Broker {
     }
 
     fn bind_with(config: Config, mut store: Option<Box<dyn Store>>) -> Result<Self, BindError> {
-        let mut engine = Engine::new(config.limits, config.hash_seed);
+        let mut engine = Engine::new(config.limits.clone(), config.hash_seed);
         if matches!(config.access, Access::Passwords(_)) {
             engine = engine.with_authentication();
         }
@@ -128,24 +160,43 @@ impl Broker {
         let waker = Waker::new(poll.registry(), WAKER).map_err(BindError::system)?;
         let waker = Arc::new(waker);
         let mut listeners = Vec::new();
-        for (number, address) in config.listeners.iter().enumerate() {
-            let token = Token(FIRST_LISTENER.0 - number);
-            listeners.push(Listener::bind(*address, token, poll.registry())?);
+        let mut addresses = Addresses::default();
+        for address in &config.listeners {
+            let token = Token(FIRST_LISTENER.0 - listeners.len());
+            let (listener, local) = Listener::bind(*address, token, poll.registry())?;
+            listeners.push(listener);
+            addresses.tcp.push(local);
+        }
+        if let Some(what) = what_is_not_built_in(&config) {
+            return Err(BindError::missing(what));
+        }
+        #[cfg(unix)]
+        for path in &config.unix {
+            let token = Token(FIRST_LISTENER.0 - listeners.len());
+            listeners.push(Listener::bind_unix(path.clone(), token, poll.registry())?);
         }
         let (sender, commands) = channel();
-        let store = store.map(|store| durable::start(store, waker.clone()));
+        let sources = Arc::new(Sources::load(&config)?);
+        let handle = Handle::new(sender, Arc::clone(&waker), sources);
+        let admission = Arc::new(Admission::new(&config.limits));
+        #[cfg(any(feature = "tls", feature = "http"))]
+        let front = bind_front(&config, &handle, &admission, &mut addresses)?;
+        let store = store.map(|store| durable::start(store, waker));
         Ok(Self {
             poll,
-            addresses: listeners.iter().map(|listener| listener.address).collect(),
+            addresses,
             listeners,
             engine,
+            admission,
+            #[cfg(any(feature = "tls", feature = "http"))]
+            front,
             access: config.access,
             sockets: Vec::new(),
             readable: VecDeque::new(),
             writable: VecDeque::new(),
             lingering: VecDeque::new(),
             commands,
-            handle: Handle::new(sender, waker),
+            handle,
             events: None,
             sys_topics: SysTopics::new(config.sys_interval, origin),
             tcp_keep_alive: config.tcp_keep_alive,
@@ -159,7 +210,22 @@ impl Broker {
     /// Where it listens, in the order of [`Config::listeners`], with the ports that the system
     /// chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.addresses.tcp
+    }
+
+    /// The same for [`Config::tls_listeners`].
+    pub fn tls_addrs(&self) -> &[SocketAddr] {
+        &self.addresses.tls
+    }
+
+    /// The same for [`Config::http_listeners`].
+    pub fn http_addrs(&self) -> &[SocketAddr] {
+        &self.addresses.http
+    }
+
+    /// The same for [`Config::https_listeners`].
+    pub fn https_addrs(&self) -> &[SocketAddr] {
+        &self.addresses.https
     }
 
     /// What stops the broker and asks it, from any thread.
@@ -182,6 +248,10 @@ impl Broker {
     pub fn run(mut self) -> Result<(), RunError> {
         let mut events = Events::with_capacity(EVENTS);
         let mut buffer = vec![0; BUFFER_SIZE];
+        #[cfg(any(feature = "tls", feature = "http"))]
+        if let Some(front) = &mut self.front {
+            front.start().map_err(RunError)?;
+        }
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -274,6 +344,10 @@ impl Broker {
                 Command::Shutdown if self.stop_at.is_none() => {
                     info!("shutting down");
                     self.listeners.clear();
+                    #[cfg(any(feature = "tls", feature = "http"))]
+                    if let Some(front) = &mut self.front {
+                        front.stop();
+                    }
                     self.engine.shutdown(now);
                     self.stop_at = Some(now + SHUTDOWN_TIME);
                 }
@@ -284,33 +358,62 @@ impl Broker {
     }
 
     fn accept(&mut self, now: Instant) {
-        for listener in &mut self.listeners {
+        for at in 0..self.listeners.len() {
             for _ in 0..ACCEPT_BUDGET {
-                let Some((mut stream, peer)) = listener.accept(now) else {
+                let listener = &mut self.listeners[at];
+                let Some((stream, peer)) = listener.accept(now) else {
                     break;
-                };
-                let Some(conn) = self.engine.handle_open(now) else {
-                    debug!(%peer, "refused: too many connections");
-                    continue;
                 };
                 if !listener.hands_down_nodelay {
                     let _ = stream.set_nodelay(true);
                 }
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                let token = Token(conn.index());
-                if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
-                    warn!(%peer, %error, "refused: the system watches no more sockets");
-                    self.engine.handle_closed(conn, now);
+                if let Some(address) = peer.counted()
+                    && !self.admission.enter(address)
+                {
+                    debug!(%peer, "refused: too many connections");
                     continue;
                 }
-                if self.sockets.len() <= conn.index() {
-                    self.sockets.resize_with(conn.index() + 1, || None);
-                }
-                // What is there to read is told after the registration.
-                let mut socket = Socket::new(stream, conn, peer);
-                socket.readable = false;
-                self.sockets[conn.index()] = Some(socket);
+                self.adopt(stream, peer, now);
             }
+        }
+    }
+
+    /// Serves a connection from now on. Returns whether it could be.
+    fn adopt(&mut self, mut stream: TcpStream, peer: Peer, now: Instant) -> bool {
+        let refused = |peer: &Peer| {
+            if let Some(address) = peer.counted() {
+                self.admission.leave(address);
+            }
+            false
+        };
+        let Some(conn) = self.engine.handle_open(now) else {
+            debug!(%peer, "refused: too many connections");
+            return refused(&peer);
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(conn.index());
+        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+            warn!(%peer, %error, "refused: the system watches no more sockets");
+            self.engine.handle_closed(conn, now);
+            return refused(&peer);
+        }
+        if self.sockets.len() <= conn.index() {
+            self.sockets.resize_with(conn.index() + 1, || None);
+        }
+        // What is there to read is told after the registration.
+        let mut socket = Socket::new(stream, conn, peer);
+        socket.readable = false;
+        self.sockets[conn.index()] = Some(socket);
+        true
+    }
+
+    /// What the engine has counted, and what never got there.
+    fn stats(&self) -> Stats {
+        let engine = self.engine.stats();
+        Stats {
+            refused_connections: engine.refused_connections + self.admission.refused(),
+            refused_connections_per_address: self.admission.refused_per_address(),
+            ..engine
         }
     }
 
@@ -367,13 +470,12 @@ impl Broker {
                     }
                 }
                 Effect::Authenticate(asked) => {
-                    let is_trusted =
-                        socket(&mut self.sockets, asked.conn).is_some_and(|socket| socket.trusted);
                     let user_name = asked.user_name.as_deref();
-                    let answer = if is_trusted {
-                        Ok(())
-                    } else {
-                        self.access.check(user_name, asked.password.as_deref())
+                    let peer = socket(&mut self.sockets, asked.conn).map(|one| &one.peer);
+                    let answer = match peer {
+                        // From inside, or vouched for by a certificate.
+                        Some(peer) if peer.is_inside() || peer.user().is_some() => Ok(()),
+                        _ => self.access.check(user_name, asked.password.as_deref()),
                     };
                     self.engine.handle_authenticated(asked.ticket, answer, now);
                 }
@@ -417,7 +519,7 @@ impl Broker {
             self.engine.handle_closed(conn, now);
             return;
         };
-        let peer = socket.peer;
+        let peer = &socket.peer;
         match reason {
             CloseReason::Refused(reason) => info!(%peer, %reason, "client refused"),
             reason => debug!(%peer, %reason, "connection closed"),
@@ -448,9 +550,12 @@ impl Broker {
     fn close(&mut self, conn: ConnId, now: Instant) {
         if let Some(slot) = self.sockets.get_mut(conn.index())
             && slot.as_ref().is_some_and(|socket| socket.conn == conn)
-            && slot.take().is_some()
+            && let Some(socket) = slot.take()
         {
             // Closing the socket also ends the system's watching it.
+            if let Some(address) = socket.peer.counted() {
+                self.admission.leave(address);
+            }
             self.engine.handle_closed(conn, now);
         }
     }
@@ -469,7 +574,7 @@ impl Broker {
                 {
                     socket.ask_after(self.tcp_keep_alive);
                 }
-                let peer = socket.map(|socket| socket.peer);
+                let peer = socket.map(|socket| &socket.peer);
                 let peer = peer.map(tracing::field::display);
                 info!(%client_id, peer, %version, session_present, "client connected");
             }
@@ -484,6 +589,83 @@ impl Broker {
             self.events = None;
         }
     }
+}
+
+/// What the configuration asks for and this build does not have.
+fn what_is_not_built_in(config: &Config) -> Option<&'static str> {
+    let has = |listeners: &[SocketAddr]| !listeners.is_empty();
+    let wants_tls = has(&config.tls_listeners) || has(&config.https_listeners);
+    let wants_http = has(&config.http_listeners) || has(&config.https_listeners);
+    if !cfg!(unix) && !config.unix.is_empty() {
+        return Some("there are no Unix sockets on this system");
+    }
+    if !cfg!(feature = "tls") && wants_tls {
+        return Some("TLS is not built in (feature `tls` of declic-broker)");
+    }
+    if !cfg!(feature = "http") && wants_http {
+        return Some("HTTP is not built in (feature `http` of declic-broker)");
+    }
+    None
+}
+
+/// Opens the listeners of the front, if there are any.
+#[cfg(any(feature = "tls", feature = "http"))]
+fn bind_front(
+    config: &Config,
+    handle: &Handle,
+    admission: &Arc<Admission>,
+    addresses: &mut Addresses,
+) -> Result<Option<Front>, BindError> {
+    let speech = |is_secure, is_http| Speech { is_secure, is_http };
+    let wanted = [
+        (
+            &config.tls_listeners,
+            speech(true, false),
+            &mut addresses.tls,
+        ),
+        (
+            &config.http_listeners,
+            speech(false, true),
+            &mut addresses.http,
+        ),
+        (
+            &config.https_listeners,
+            speech(true, true),
+            &mut addresses.https,
+        ),
+    ];
+    if wanted.iter().all(|(listeners, ..)| listeners.is_empty()) {
+        return Ok(None);
+    }
+    let shared = Shared {
+        broker: handle.clone(),
+        admission: Arc::clone(admission),
+        connect_timeout: config.limits.connect_timeout,
+        tcp_keep_alive: config.tcp_keep_alive,
+        #[cfg(feature = "tls")]
+        tls: handle
+            .sources()
+            .tls
+            .as_ref()
+            .map(|(_, tls)| Arc::clone(tls)),
+        #[cfg(feature = "http")]
+        public_pages: config.public_pages,
+        #[cfg(feature = "http")]
+        origins: config.web_origins.clone(),
+        stop: std::sync::atomic::AtomicBool::new(false),
+    };
+    let mut front = Front::new(shared, config.workers());
+    for (listeners, speech, found) in wanted {
+        if speech.is_secure && !listeners.is_empty() && config.tls.is_none() {
+            return Err(BindError::missing(
+                "a listener with TLS needs a certificate and its key",
+            ));
+        }
+        for address in listeners {
+            found.push(front.bind(*address, speech)?);
+        }
+    }
+    Ok(Some(front))
 }
 
 /// How far writing came.

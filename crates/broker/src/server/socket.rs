@@ -1,20 +1,21 @@
 //! One TCP connection: what the kernel did not take yet, and whether there may be more to read.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
+use super::peer::Peer;
 use crate::ConnId;
 
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) stream: TcpStream,
     pub(super) conn: ConnId,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     /// Bytes that the engine counts as sent, and the kernel did not take.
     unsent: Vec<u8>,
     sent: usize,
@@ -28,8 +29,6 @@ pub(super) struct Socket {
     pub(super) paused: bool,
     /// The peer has closed its side.
     pub(super) read_closed: bool,
-    /// It is from inside the process.
-    pub(super) trusted: bool,
     /// Nothing can be sent any more, so what is read last can't do harm.
     pub(super) hung_up: bool,
     /// All is sent that will be; only the peer's end is waited for.
@@ -48,7 +47,7 @@ pub(super) enum Received {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, conn: ConnId, peer: SocketAddr) -> Self {
+    pub(super) fn new(stream: TcpStream, conn: ConnId, peer: Peer) -> Self {
         Self {
             stream,
             conn,
@@ -60,7 +59,6 @@ impl Socket {
             blocked: false,
             paused: false,
             read_closed: false,
-            trusted: false,
             hung_up: false,
             lingering: false,
         }
@@ -126,13 +124,10 @@ impl Socket {
 
     /// Has TCP ask whether the peer is still there when it was silent for `time`; not for zero.
     pub(super) fn ask_after(&self, time: Duration) {
-        if time.is_zero() {
-            return;
-        }
-        let settings = TcpKeepalive::new().with_time(time);
-        #[cfg(not(target_os = "openbsd"))]
-        let settings = settings.with_interval(time.min(KEEP_ALIVE_INTERVAL));
-        if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&settings) {
+        // Behind a pair, it is the front that holds the connection.
+        if self.peer.counted().is_some()
+            && let Err(error) = ask_after(&self.stream, time)
+        {
             warn!(peer = %self.peer, %error, "the connection is without TCP keep-alive");
         }
     }
@@ -143,6 +138,17 @@ impl Socket {
         self.lingering = true;
         self.stream.shutdown(Shutdown::Write)
     }
+}
+
+/// Has TCP ask whether the peer is still there when it was silent for `time`; not for zero.
+pub(super) fn ask_after(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    if time.is_zero() {
+        return Ok(());
+    }
+    let settings = TcpKeepalive::new().with_time(time);
+    #[cfg(not(target_os = "openbsd"))]
+    let settings = settings.with_interval(time.min(KEEP_ALIVE_INTERVAL));
+    SockRef::from(stream).set_tcp_keepalive(&settings)
 }
 
 /// Between two questions that were not answered.
