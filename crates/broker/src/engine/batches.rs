@@ -237,11 +237,11 @@ impl Engine {
         }
         for topic in std::mem::take(&mut journal.retained) {
             let key = Key::Retained(&topic).encode();
-            match self.retained.get(&topic) {
+            match self.retained.numbered(&topic) {
                 None => batch.delete(&key),
-                Some(kept) => {
+                Some((number, kept)) => {
                     let message = self.messages.get(&kept.message);
-                    batch.put(&key, &encode_retained(message, kept.qos));
+                    batch.put(&key, &encode_retained(message, kept.qos, number));
                 }
             }
         }
@@ -301,8 +301,8 @@ impl Engine {
             match found {
                 None => batch.delete(&key),
                 Some((place, subscriber)) => {
-                    let replays = state.replays.iter().flat_map(|replays| &replays.0);
-                    let replay = replays.into_iter().any(|replay| replay.place == place);
+                    let mut replays = state.replays.iter().flat_map(|replays| &replays.0);
+                    let replay = replays.find(|replay| replay.place == place);
                     batch.put(&key, &encode_subscription(subscriber, replay));
                 }
             }

@@ -421,6 +421,10 @@ impl Engine {
             if place != Some(replay.place) {
                 place = Some(replay.place);
                 text = self.tree.filter(replay.place);
+                // How far it came is stored together with what is queued for it.
+                if let Some(journal) = &mut self.journal {
+                    journal.filter_changed(session, &text);
+                }
             }
             let Ok(filter) = TopicFilter::new(&text) else {
                 replays.0.pop_front();
@@ -432,9 +436,6 @@ impl Engine {
             {
                 Next::End => {
                     replays.0.pop_front();
-                    if let Some(journal) = &mut self.journal {
-                        journal.filter_changed(session, &text);
-                    }
                 }
                 Next::Later(topic) => {
                     if let Some(topic) = topic {

@@ -17,6 +17,7 @@ use declic_mqtt::packet::SubscriptionId;
 use declic_mqtt::{Instant, QoS};
 
 use super::messages::Message;
+use super::session::Replay;
 use super::tree::Subscriber;
 use super::wills::Will;
 
@@ -243,43 +244,78 @@ pub(super) fn decode_message(value: &[u8]) -> Option<(Option<Instant>, Content<'
 }
 
 /// The value of a [`Key::Retained`].
-pub(super) fn encode_retained(message: &Message, qos: QoS) -> Vec<u8> {
-    let mut value = Vec::with_capacity(message.payload().len() + 16);
+pub(super) fn encode_retained(message: &Message, qos: QoS, number: u64) -> Vec<u8> {
+    let mut value = Vec::with_capacity(message.payload().len() + 24);
     value.push(flags(qos, true));
+    value.extend(number.to_be_bytes());
     put_instant(&mut value, message.expires());
     put_bytes(&mut value, message.properties());
     value.extend_from_slice(message.payload());
     value
 }
 
-pub(super) fn decode_retained<'a>(
-    topic: &'a str,
-    value: &'a [u8],
-) -> Option<(QoS, Option<Instant>, Content<'a>)> {
+/// A retained message from its record.
+pub(super) struct RetainedRecord<'a> {
+    pub(super) qos: QoS,
+    /// Counts up with the messages that were retained.
+    pub(super) number: u64,
+    pub(super) expires: Option<Instant>,
+    pub(super) content: Content<'a>,
+}
+
+pub(super) fn decode_retained<'a>(topic: &'a str, value: &'a [u8]) -> Option<RetainedRecord<'a>> {
     let mut reader = Reader(value);
     let (qos, _) = reader.flags()?;
-    let expires = reader.instant()?;
+    let (number, expires) = (reader.u64()?, reader.instant()?);
     let content = Content {
         topic,
         properties: reader.bytes()?,
         payload: reader.0,
     };
-    Some((qos, expires, content))
+    Some(RetainedRecord {
+        qos,
+        number,
+        expires,
+        content,
+    })
 }
 
-/// The value of a [`Key::Subscription`]; `replay` says that its retained messages are still to
-/// be sent.
-pub(super) fn encode_subscription(subscriber: &Subscriber, replay: bool) -> [u8; 6] {
-    let [a, b, c, d] = subscriber.id.map_or(0, SubscriptionId::get).to_be_bytes();
-    [subscriber.options(), u8::from(replay), a, b, c, d]
+/// The value of a [`Key::Subscription`], with how far the sending of its retained messages came,
+/// if that is not over.
+pub(super) fn encode_subscription(subscriber: &Subscriber, replay: Option<&Replay>) -> Vec<u8> {
+    let mut value = vec![subscriber.options()];
+    let id = subscriber.id.map_or(0, SubscriptionId::get);
+    value.extend(id.to_be_bytes());
+    if let Some(replay) = replay {
+        value.extend(replay.until.to_be_bytes());
+        let after = replay.after.as_deref().unwrap_or_default();
+        value.extend_from_slice(after.as_bytes());
+    }
+    value
 }
 
-/// The subscription, and whether its retained messages are still to be sent.
-pub(super) fn decode_subscription(session: u32, value: &[u8]) -> Option<(Subscriber, bool)> {
+/// A subscription from its record.
+pub(super) struct SubscriptionRecord<'a> {
+    pub(super) subscriber: Subscriber,
+    /// The number of the newest retained message that is still to be sent, and the topic behind
+    /// which to look for the first, perhaps empty.
+    pub(super) replay: Option<(u64, &'a str)>,
+}
+
+pub(super) fn decode_subscription(session: u32, value: &[u8]) -> Option<SubscriptionRecord<'_>> {
     let mut reader = Reader(value);
-    let (options, replay) = (reader.u8()?, reader.u8()? != 0);
+    let options = reader.u8()?;
     let id = SubscriptionId::new(reader.u32()?);
-    Some((Subscriber::restored(session, options, id), replay))
+    let replay = if reader.0.is_empty() {
+        None
+    } else {
+        let until = reader.u64()?;
+        Some((until, std::str::from_utf8(reader.0).ok()?))
+    };
+    Some(SubscriptionRecord {
+        subscriber: Subscriber::restored(session, options, id),
+        replay,
+    })
 }
 
 impl EntryRecord {

@@ -135,7 +135,8 @@ impl Restore<'_> {
                 self.messages.insert(number, message);
             }
             Key::Retained(topic) => {
-                let (qos, expires, content) = decode_retained(topic, value)?;
+                let record = decode_retained(topic, value)?;
+                let (content, expires) = (record.content, record.expires);
                 let engine = &mut *self.engine;
                 let properties = [content.properties];
                 let message =
@@ -145,31 +146,30 @@ impl Restore<'_> {
                 engine.retained.bytes += engine.messages.get(&message).bytes().len();
                 let timer =
                     expires.map(|at| engine.timers.set(at, Timer::Retained(message.slot())));
-                engine.retained.insert(
-                    topic,
-                    Kept {
-                        message,
-                        qos,
-                        timer,
-                    },
-                );
+                let kept = Kept {
+                    message,
+                    qos: record.qos,
+                    timer,
+                };
+                engine.retained.restore(topic, record.number, kept);
             }
             Key::Session(number) => self.begin_session(number, value)?,
             Key::Subscription(number, filter) => {
                 let session = self.session(number)?.session;
-                let (subscriber, replay) = decode_subscription(session, value)?;
+                let record = decode_subscription(session, value)?;
+                let subscriber = record.subscriber;
                 let filter = TopicFilter::new(filter).ok()?;
                 let engine = &mut *self.engine;
                 let (place, _) = engine.tree.subscribe(filter, subscriber);
                 engine.routes.outdate(filter);
-                let until = engine.retained.newest();
                 let state = &mut engine.sessions[session as usize];
                 state.subscribed(place);
-                if replay {
+                if let Some((until, after)) = record.replay {
+                    engine.retained.seen(until);
                     let replays = state.replays.get_or_insert_default();
                     replays.0.push_back(Replay {
                         place,
-                        after: None,
+                        after: (!after.is_empty()).then(|| after.into()),
                         until,
                         qos: subscriber.qos(),
                         id: subscriber.id,

@@ -31,6 +31,22 @@ impl Retained {
         self.topics.insert(topic.into(), (self.newest, kept));
     }
 
+    /// A message that was stored with its number.
+    pub(super) fn restore(&mut self, topic: &str, number: u64, kept: Kept) {
+        self.seen(number);
+        self.topics.insert(topic.into(), (number, kept));
+    }
+
+    /// There was a message with this number.
+    pub(super) fn seen(&mut self, number: u64) {
+        self.newest = self.newest.max(number);
+    }
+
+    /// The number of a topic's message, and the message.
+    pub(super) fn numbered(&self, topic: &str) -> Option<(u64, &Kept)> {
+        self.topics.get(topic).map(|(number, kept)| (*number, kept))
+    }
+
     pub(super) fn remove(&mut self, topic: &str) -> Option<Kept> {
         self.topics.remove(topic).map(|(_, kept)| kept)
     }

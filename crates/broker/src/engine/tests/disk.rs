@@ -165,10 +165,11 @@ fn state(engine: &Engine, is_connected: &dyn Fn(u32) -> bool) -> String {
         for place in &session.subscriptions {
             let subscriber = engine.tree.subscriber(*place, index);
             let how = subscriber.map(|one| (one.options(), one.id));
-            let replays = session.replays.iter().flat_map(|replays| &replays.0);
-            let replay = replays.into_iter().any(|one| one.place == *place);
+            let mut replays = session.replays.iter().flat_map(|replays| &replays.0);
+            let replay = replays.find(|one| one.place == *place);
+            let replay = replay.map(|one| (one.until, &one.after));
             let filter = engine.tree.filter(*place);
-            subscriptions.push(format!("\n  subscription {filter:?} {how:?} {replay}"));
+            subscriptions.push(format!("\n  subscription {filter:?} {how:?} {replay:?}"));
         }
         subscriptions.sort();
         line += &subscriptions.concat();

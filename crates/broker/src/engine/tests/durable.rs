@@ -345,6 +345,51 @@ fn a_session_that_was_ended_does_not_come_back() {
     }
 }
 
+/// Retained messages of a subscription that is interrupted by a crash are neither lost nor sent
+/// twice, and those that came later are not sent again.
+#[test]
+fn retained_messages_for_a_new_subscription_go_on_where_a_crash_interrupted_them() {
+    let limits = Limits {
+        outbound_in_flight: 2,
+        queued_messages: 3,
+        ..Limits::default()
+    };
+    let mut world = World::with_engine(Engine::new(limits, 7).with_store());
+    let sender = world.client(V5, "sender");
+    for number in 0..9 {
+        let topic = format!("r/{number}");
+        world.send(sender, &[retained(&topic, "old", AtLeastOnce, 1)]);
+    }
+    let (reader, _) = world.connect(&lasting(V5, "reader"));
+    world.subscribe(reader, "r/+", AtLeastOnce);
+    world.send(sender, &[retained("r/9", "new", AtLeastOnce, 1)]);
+    let mut seen = world.messages(reader);
+    assert_eq!(seen.len(), 2);
+    let mut world = world.kill();
+    let (reader, _) = world.connect(&lasting(V5, "reader"));
+    loop {
+        let received = world.received(reader);
+        let packets = decode(V5, &received);
+        if packets.is_empty() {
+            break;
+        }
+        for packet in packets {
+            if let Packet::Publish(publish) = packet {
+                let id = publish.delivery.packet_id().expect("not QoS 0").get();
+                let name = publish.topic.expect("a topic").as_str();
+                let payload = String::from_utf8_lossy(publish.payload);
+                seen.push(format!("{name} {payload}"));
+                world.send(reader, &[puback(id)]);
+            }
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    let expected: Vec<_> = (0..9).map(|number| format!("r/{number} old")).collect();
+    assert_eq!(seen[..9], expected);
+    assert_eq!(seen[9..], ["r/9 new"]);
+}
+
 fn full() -> (World, ConnId) {
     let mut world = prompt();
     let (away, _) = world.connect(&lasting(V5, "away"));
