@@ -9,7 +9,8 @@ use declic_mqtt::{Instant, QoS, TopicFilter};
 use super::batch::Batch;
 use super::connection::{State, pause};
 use super::journal::{Durable, Held, Journal, Out};
-use super::publish::{Lists, Outgoing};
+use super::lists::Lists;
+use super::publish::Outgoing;
 use super::records::{
     EntryRecord, Key, SessionRecord, WillRecord, encode_message, encode_retained,
     encode_subscription,

@@ -10,6 +10,7 @@ use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
 
 use super::aliases::SentAliases;
 use super::connection::{ConnId, State, pause};
+use super::messages::MESSAGE_OVERHEAD;
 use super::timers::Timer;
 use super::{CloseReason, Effect, Engine, Limits};
 
@@ -222,7 +223,8 @@ impl Engine {
         let will = connect
             .will
             .map_or(0, |will| will.topic.as_str().len() + will.payload.len());
-        let will_fits = will == 0 || self.messages.bytes() + will <= self.limits.message_bytes;
+        let will_fits =
+            will == 0 || self.held_memory() + will + MESSAGE_OVERHEAD <= self.limits.message_bytes;
         if full || !will_fits {
             return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
         }

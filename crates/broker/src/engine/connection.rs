@@ -49,6 +49,8 @@ pub(super) struct Connection {
     pub(super) version: ProtocolVersion,
     /// Announced as ready, and not yet filled to the end.
     pub(super) announced: bool,
+    /// Waits for room for retained messages.
+    pub(super) starved: bool,
     /// Reasons for which reading is paused.
     pub(super) paused: u8,
     /// Seconds; 0 for none.
@@ -85,6 +87,7 @@ impl Connection {
             state: State::Free,
             version: ProtocolVersion::V3_1_1,
             announced: false,
+            starved: false,
             paused: 0,
             keep_alive: 0,
             window: 0,

@@ -9,8 +9,10 @@ use super::aliases::Naming;
 use super::connection::{ConnId, LargePublish, State, pause};
 use super::journal::Turn;
 use super::messages::Message;
+use super::publish::PRESSURE_PAUSE;
 use super::retained::Next;
 use super::session::{Entry, InFlight, SubscriptionIds};
+use super::timers::Timer;
 use super::{CloseReason, Engine};
 
 impl Engine {
@@ -51,9 +53,9 @@ impl Engine {
         }
         if filled < buffer.len() {
             self.conns[slot].announced = false;
-            self.replay_later(slot);
+            self.replay_later(slot, now);
         }
-        if !self.pressed.is_empty() && self.messages.bytes() < self.limits.message_bytes / 2 {
+        if !self.pressed.is_empty() && self.held_memory() < self.limits.message_bytes / 2 {
             self.relieve();
         }
         filled
@@ -138,6 +140,7 @@ impl Engine {
             if let Some(journal) = &mut self.journal {
                 journal.in_flight_ended(session, sent.packet_id);
             }
+            self.in_flight -= 1;
             if let Some(message) = sent.message {
                 self.messages.release(message);
             }
@@ -309,6 +312,7 @@ impl Engine {
             let large = head.map(|head| (head, self.messages.share(&entry.message)));
             match id {
                 Some(packet_id) => {
+                    self.in_flight += 1;
                     state.in_flight.push_back(InFlight {
                         message: Some(entry.message),
                         ids: entry.ids,
@@ -358,6 +362,7 @@ impl Engine {
         if let Some(entry) = state.queue.pop_front() {
             journal.dequeued(session);
             journal.sent(session, packet_id, false);
+            self.in_flight += 1;
             state.in_flight.push_back(InFlight {
                 message: Some(entry.message),
                 ids: entry.ids,
@@ -413,7 +418,7 @@ impl Engine {
                 return;
             };
             let full = state.queue.len() >= self.limits.queued_messages.min(REPLAY_BUDGET)
-                || self.queued >= self.limits.queued_in_all
+                || self.queued + self.in_flight >= self.limits.queued_in_all
                 || state.queued_bytes > self.limits.queued_bytes / 2;
             if full || budget == 0 {
                 return;
@@ -466,14 +471,25 @@ impl Engine {
     }
 
     /// Where the search for retained messages was interrupted, it goes on in the next turn.
-    fn replay_later(&mut self, slot: u32) {
+    fn replay_later(&mut self, slot: u32, now: Instant) {
         let session = self.conns[slot]
             .session
             .map(|session| &self.sessions[session as usize]);
-        if session.is_some_and(|state| state.replays.is_some() && state.queue.is_empty())
-            && !self.is_silent(slot)
+        if !session.is_some_and(|state| state.replays.is_some() && state.queue.is_empty())
+            || self.is_silent(slot)
         {
-            self.announce(slot);
+            return;
+        }
+        if self.queued + self.in_flight < self.limits.queued_in_all {
+            return self.announce(slot);
+        }
+        // Others hold all that may be held; asking again at once would be asking for ever.
+        if !self.conns[slot].starved {
+            self.conns[slot].starved = true;
+            self.starved.push(self.conns.id(slot));
+            if self.starved.len() == 1 {
+                self.timers.set(now + PRESSURE_PAUSE, Timer::Pressure);
+            }
         }
     }
 }

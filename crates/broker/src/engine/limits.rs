@@ -39,7 +39,8 @@ pub struct Limits {
     pub queued_messages: usize,
     /// Bytes of the messages that wait for one client.
     pub queued_bytes: usize,
-    /// Messages that wait for all clients together, each counted for each client.
+    /// Messages that wait for all clients together or are on their way, each counted for each
+    /// client.
     pub queued_in_all: usize,
     /// What happens when a client's queue is full.
     pub slow_consumer: SlowConsumer,
@@ -48,8 +49,8 @@ pub struct Limits {
     pub messages_per_second: u32,
     /// The same for the bytes of all its packets.
     pub bytes_per_second: usize,
-    /// Bytes of all messages that are held: waiting, in flight and retained. From three quarters
-    /// of it on, publishers are slowed down.
+    /// Memory in bytes of all messages that are held: waiting, in flight and retained. From three
+    /// quarters of it on, publishers are slowed down.
     pub message_bytes: usize,
     /// Retained messages.
     pub retained_messages: usize,

@@ -192,8 +192,16 @@ impl Messages {
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Memory that all messages take, roughly: many small ones take more than their bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.len() * MESSAGE_OVERHEAD
+    }
 }
 
+/// Memory of a message besides its bytes: its slot, that slot's number when it is free, and what
+/// the allocator adds.
+pub(super) const MESSAGE_OVERHEAD: usize = size_of::<Message>() + size_of::<u32>() + 16;
 /// Buffers that free slots keep for the next messages.
 const KEPT_BUFFERS: usize = 4_096;
 const KEPT_CAPACITY: usize = 1_024;

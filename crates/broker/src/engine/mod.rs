@@ -12,6 +12,7 @@ mod delivery;
 mod hash;
 mod journal;
 mod limits;
+mod lists;
 mod messages;
 mod overflow;
 mod publish;
@@ -53,8 +54,8 @@ pub use stats::Stats;
 use connection::{Connections, State, pause};
 use hash::HashKey;
 use journal::Journal;
+use lists::Lists;
 use messages::Messages;
-use publish::Lists;
 use rate::Rate;
 use retained::Retained;
 use routes::Routes;
@@ -119,6 +120,8 @@ pub struct Engine {
     ready: VecDeque<u32>,
     /// Publishers that are slowed down.
     pressed: Vec<ConnId>,
+    /// Subscribers whose retained messages have no room, because others hold too much.
+    starved: Vec<ConnId>,
     /// Clients to be disconnected because their queues ran over.
     overrun: Vec<ConnId>,
     /// Bytes of unfinished packets and of topics that have an alias.
@@ -127,6 +130,8 @@ pub struct Engine {
     client_id_bytes: usize,
     /// Messages in all queues.
     queued: usize,
+    /// Messages on their way to all clients.
+    in_flight: usize,
     /// Client identifiers that were made up.
     assigned: u64,
     /// What is to be stored; `None` without a store.
@@ -269,10 +274,12 @@ impl Engine {
             effects: VecDeque::new(),
             ready: VecDeque::new(),
             pressed: Vec::new(),
+            starved: Vec::new(),
             overrun: Vec::new(),
             connection_bytes: 0,
             client_id_bytes: 0,
             queued: 0,
+            in_flight: 0,
             assigned: 0,
             journal: None,
             stats: Stats::default(),

@@ -41,7 +41,7 @@ impl Engine {
     pub(super) fn is_queue_full(&self, session: u32, size: usize) -> bool {
         let state = &self.sessions[session as usize];
         state.queue.len() >= self.limits.queued_messages
-            || self.queued >= self.limits.queued_in_all
+            || self.queued + self.in_flight >= self.limits.queued_in_all
             || (state.queued_bytes > 0 && state.queued_bytes + size > self.limits.queued_bytes)
     }
 

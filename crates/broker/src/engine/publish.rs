@@ -8,10 +8,9 @@ use declic_mqtt::packet::{
     Ack, Delivery, Packet, PacketKind, Properties, Property, Publish, SubscriptionId,
 };
 use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode};
-use slab::Slab;
 
 use super::connection::pause;
-use super::messages::MessageRef;
+use super::messages::{MESSAGE_OVERHEAD, MessageRef};
 use super::retained::Kept;
 use super::session::{Entry, SubscriptionIds};
 use super::timers::Timer;
@@ -228,7 +227,8 @@ impl Engine {
         }
         let size = topic.len() + publish.payload.len();
         // An empty message takes no room, and may make some.
-        let is_full = self.messages.bytes().saturating_add(size) > self.limits.message_bytes;
+        let size = size + MESSAGE_OVERHEAD;
+        let is_full = self.held_memory().saturating_add(size) > self.limits.message_bytes;
         if is_full && !publish.payload.is_empty() {
             self.count_dropped(outgoing.qos);
             return ReasonCode::QuotaExceeded;
@@ -253,7 +253,7 @@ impl Engine {
         }
         let matched = self.deliver(route, &message, outgoing);
         self.messages.release(message);
-        if self.messages.bytes() > self.limits.message_bytes / 4 * 3 {
+        if self.held_memory() > self.limits.message_bytes / 4 * 3 {
             self.press(slot, now);
         }
         if matched {
@@ -378,6 +378,12 @@ impl Engine {
                 retain |= one.retain_as_published();
                 all.extend(one.id);
             }
+            if self.lists.memory() > self.limits.message_bytes / 2 {
+                // Thousands of overlapping subscriptions: their identifiers take more than the
+                // messages do.
+                self.count_dropped(min(outgoing.qos, granted));
+                return true;
+            }
             ids = self.lists.add(all);
         }
         let entry = Entry {
@@ -426,6 +432,11 @@ impl Engine {
         }
     }
 
+    /// Memory of all messages and of their lists of subscription identifiers, roughly.
+    pub(super) fn held_memory(&self) -> usize {
+        self.messages.memory() + self.lists.memory()
+    }
+
     /// Slows a publisher down, because too much is held for all clients together.
     fn press(&mut self, slot: u32, now: Instant) {
         if self.conns[slot].paused & pause::PRESSURE == 0 {
@@ -438,43 +449,19 @@ impl Engine {
         }
     }
 
-    /// Publishers that were slowed down may go on.
+    /// Publishers that were slowed down may go on, and retained messages are looked for again.
     pub(super) fn relieve(&mut self) {
+        for conn in std::mem::take(&mut self.starved) {
+            if let Some(slot) = self.conns.slot(conn) {
+                self.conns[slot].starved = false;
+                self.announce(slot);
+            }
+        }
         for conn in std::mem::take(&mut self.pressed) {
             if let Some(slot) = self.conns.slot(conn) {
                 self.resume(slot, pause::PRESSURE);
             }
         }
-    }
-}
-
-/// Lists of subscription identifiers, for messages that have more than one.
-#[derive(Debug, Default)]
-pub(super) struct Lists(Slab<Box<[SubscriptionId]>>);
-
-impl Lists {
-    pub(super) fn add(&mut self, ids: Vec<SubscriptionId>) -> SubscriptionIds {
-        match ids[..] {
-            [] => SubscriptionIds::NONE,
-            [id] => SubscriptionIds::one(Some(id)),
-            _ => SubscriptionIds::list(self.0.insert(ids.into_boxed_slice())),
-        }
-    }
-
-    pub(super) fn get(&self, ids: SubscriptionIds) -> &[SubscriptionId] {
-        let list = ids.as_list().and_then(|number| self.0.get(number));
-        list.map_or(&[], |list| list)
-    }
-
-    pub(super) fn release(&mut self, ids: SubscriptionIds) {
-        if let Some(number) = ids.as_list() {
-            self.0.try_remove(number);
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
     }
 }
 
@@ -499,4 +486,4 @@ pub(super) fn forwarded(properties: Properties<'_>) -> impl Iterator<Item = &[u8
     })
 }
 
-const PRESSURE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PRESSURE_PAUSE: Duration = Duration::from_secs(1);

@@ -289,6 +289,7 @@ impl Restore<'_> {
         let state = &mut self.engine.sessions[restored.session as usize];
         let in_flight = restored.in_flight.into_iter().map(|(_, sent)| sent);
         state.in_flight = in_flight.collect();
+        self.engine.in_flight += state.in_flight.len();
         if let Some(journal) = &mut self.engine.journal {
             journal.put_back(restored.session, restored.durable);
         }

@@ -292,6 +292,7 @@ impl Engine {
         }
         let state = self.sessions.remove(session as usize);
         self.queued -= state.queue.len();
+        self.in_flight -= state.in_flight.len();
         self.client_id_bytes -= state.client_id.len();
         for entry in state.queue {
             self.messages.release(entry.message);

@@ -11,7 +11,7 @@ pub(super) enum Timer {
     Session(u32),
     /// The expiry of the retained message in a slot.
     Retained(u32),
-    /// Publishers that were paused.
+    /// Publishers that were paused, and subscribers whose retained messages had no room.
     Pressure,
     /// The client of a connection may send again.
     Rate(u32),

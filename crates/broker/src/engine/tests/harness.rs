@@ -317,10 +317,12 @@ impl Engine {
             *references.entry(message.slot()).or_default() += 1;
         };
         let (mut lists, mut subscriptions) = (0, 0);
-        let (mut queued, mut client_id_bytes, mut clients) = (0, 0, 0);
+        let (mut queued, mut in_flight) = (0, 0);
+        let (mut client_id_bytes, mut clients) = (0, 0);
         for (_, session) in &self.sessions {
             let mut queued_bytes = 0;
             queued += session.queue.len();
+            in_flight += session.in_flight.len();
             client_id_bytes += session.client_id.len();
             for entry in &session.queue {
                 count(&entry.message);
@@ -364,8 +366,8 @@ impl Engine {
         assert_eq!(self.tree.len(), subscriptions);
         assert_eq!(self.connection_bytes, connection_bytes);
         assert_eq!(
-            (self.queued, self.client_id_bytes),
-            (queued, client_id_bytes)
+            (self.queued, self.in_flight, self.client_id_bytes),
+            (queued, in_flight, client_id_bytes)
         );
         assert_eq!(self.clients.len(), self.sessions.len());
     }

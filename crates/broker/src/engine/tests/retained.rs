@@ -328,3 +328,29 @@ fn a_retained_message_that_finds_no_room_leaves_the_old_one() {
     world.subscribe(conn, "t", AtMostOnce);
     assert_eq!(world.messages(conn), ["t old"]);
 }
+
+/// Found by the test of memory: the engine asked for ever to be filled.
+#[test]
+fn retained_messages_that_have_no_room_are_looked_for_again_later() {
+    let mut world = World::with_limits(Limits {
+        queued_in_all: 2,
+        ..Limits::default()
+    });
+    let publisher = world.client(V5, "p");
+    world.send(publisher, &[retained("t", "kept", AtLeastOnce, 1)]);
+    world.received(publisher);
+    // Two messages that are not acknowledged are all that there may be.
+    let hoards = world.client(V5, "hoards");
+    world.subscribe(hoards, "x", AtLeastOnce);
+    for number in 2..=3 {
+        world.send(publisher, &[message("x", "", AtLeastOnce, number)]);
+    }
+    let late = world.client(V5, "late");
+    world.subscribe(late, "t", AtMostOnce);
+    world.expect_nothing(late);
+    world.advance(seconds(10));
+    world.expect_nothing(late);
+    world.send(hoards, &[puback(1)]);
+    world.advance(seconds(2));
+    assert_eq!(world.messages(late), ["t kept"]);
+}
