@@ -46,6 +46,31 @@ def test_a_saved_broker_is_the_one_that_is_used(broker, start_machine, flash):
     assert board.status()["role"] == "publisher"
 
 
+def test_the_light_is_as_it_was_after_a_restart_where_that_is_set(broker, start_machine, flash):
+    board = start_machine(broker, flash=flash).connected()
+    board.set("led-restore", "flash")
+    board.save()
+    restart(board)
+    board.connected()
+    assert board.command("led on") == ["ok"]
+    # Before it has asked the broker.
+    restart(board)
+    board.logged("^led ON$")
+    board.connected()
+    assert board.status()["light"] == "ON"
+
+
+def test_of_several_brokers_the_one_that_answers_is_used(broker, start_machine, flash):
+    board = start_machine(flash=flash)
+    board.logged("needs settings")
+    board.set("broker", f"10.0.2.2:1, 10.0.2.2:{broker.port}")
+    board.save()
+    restart(board)
+    board.logged("^could not connect: ")
+    board.connected()
+    assert board.status()["broker"] == f"10.0.2.2:{broker.port}"
+
+
 def test_what_is_not_saved_is_gone_after_a_restart(broker, start_machine, flash):
     board = start_machine(broker, flash=flash).connected()
     board.set("pair", "table-7")

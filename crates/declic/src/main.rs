@@ -9,6 +9,7 @@ mod client_memory;
 mod commands;
 mod connect_options;
 mod control;
+mod dial;
 mod error;
 mod exit_code;
 mod flash;

@@ -132,6 +132,10 @@ impl Board<'_> {
                 }
             }
         }
+        if self.settings.sleep().is_some() && self.sleeps_after().is_none() {
+            let text = format_args!("sleep: this board can't, or has a light that follows");
+            self.put_log(LogLevel::Warn, text);
+        }
         self.hint();
         if start.pressed {
             self.button.begin_pressed();

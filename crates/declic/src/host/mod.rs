@@ -7,7 +7,6 @@
 //! with small values that it should only pass on.
 
 pub mod console;
-mod dial;
 mod event_loop;
 pub mod identity;
 mod search;

@@ -8,8 +8,8 @@ use std::time::Instant;
 use mio::net::TcpStream;
 use mio::{Registry, Token};
 
-use super::dial::{Dial, Outcome};
 use super::{Inbox, Order};
+use crate::dial::{Dial, Outcome};
 
 /// The transport, and what was learned about it since it was last looked at.
 pub(super) struct Transport {

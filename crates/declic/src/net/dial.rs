@@ -4,16 +4,16 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use mio::Interest;
 use mio::net::TcpStream;
 
-use super::{CONNECTION, Net};
+use super::Net;
+use crate::dial::{Dial, Outcome};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::url::BrokerUrl;
 
 impl Net {
-    /// Connects to the broker, trying each address of its name in turn; `None` when the process is
+    /// Connects to the broker, trying the addresses of its name as [`Dial`] does; `None` when the process is
     /// asked to end meanwhile.
     ///
     /// # Errors
@@ -31,66 +31,50 @@ impl Net {
             .to_socket_addrs()
             .map_err(|error| unknown(&resolver_words(&error)))?
             .collect();
-        let mut failure = None;
-        for address in addresses {
-            if self.is_stopping() {
-                return Ok(None);
-            }
-            match self.dial_address(address)? {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = Some(error),
-            }
+        if addresses.is_empty() {
+            return Err(unknown(&"it has no address"));
         }
-        Err(match failure {
-            Some(error) => no_broker(url, &error),
-            None => unknown(&"it has no address"),
-        })
+        let stream = self.dial_addresses(addresses)?;
+        stream.map_err(|error| no_broker(url, &error))
     }
 
-    /// The outer error ends the command, the inner one is about this address.
-    fn dial_address(
+    /// The outer error ends the command, the inner one is about these addresses.
+    fn dial_addresses(
         &mut self,
-        address: SocketAddr,
+        addresses: Vec<SocketAddr>,
     ) -> Result<io::Result<Option<TcpStream>>, Error> {
-        self.readable = false;
-        self.writable = false;
-        let mut stream = match TcpStream::connect(address) {
-            Ok(stream) => stream,
-            Err(error) => return Ok(Err(error)),
-        };
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self
-            .poll
-            .registry()
-            .register(&mut stream, CONNECTION, interest)
-        {
-            return Ok(Err(error));
-        }
+        let mut dial = Dial::new(addresses);
         let deadline = self.now() + TIMEOUT;
-        loop {
-            self.wait(Some(deadline))?;
-            if self.is_stopping() {
-                return Ok(Ok(None));
-            }
-            if self.writable {
-                match stream.take_error() {
-                    Ok(None) => {}
-                    Ok(Some(error)) | Err(error) => return Ok(Err(error)),
-                }
-                match stream.peer_addr() {
-                    Ok(_) => {
-                        // A press is a small packet and shall not wait for another one.
-                        let _ = stream.set_nodelay(true);
+        let mut ready = vec![None];
+        while !self.is_stopping() {
+            for token in ready.drain(..) {
+                let last_token = &mut self.last_token;
+                let mut tokens = || {
+                    last_token.0 += 1;
+                    *last_token
+                };
+                match dial.turn(token, self.poll.registry(), &mut tokens) {
+                    Outcome::Pending => {}
+                    Outcome::Failed(error) => return Ok(Err(error)),
+                    Outcome::Open(token, stream) => {
+                        self.connection = Some(token);
+                        // Not known to be empty, and not known to be full.
+                        self.readable = true;
+                        self.writable = true;
                         return Ok(Ok(Some(stream)));
                     }
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
-                    Err(error) => return Ok(Err(error)),
                 }
             }
             if self.now() >= deadline {
                 return Ok(Err(io::ErrorKind::TimedOut.into()));
             }
+            let next = dial.poll_timeout().map(|at| self.at(at));
+            self.wait(Some(next.map_or(deadline, |next| next.min(deadline))))?;
+            // At least once: the next attempt may be due.
+            ready.push(None);
+            ready.extend(self.events.iter().map(|event| Some(event.token())));
         }
+        Ok(Ok(None))
     }
 }
 

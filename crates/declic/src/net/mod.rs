@@ -25,7 +25,9 @@ pub struct Net {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     start: time::Instant,
-    /// What is known of the one connection.
+    /// The one connection, and what is known of it.
+    connection: Option<Token>,
+    last_token: Token,
     readable: bool,
     writable: bool,
     /// Nobody reads standard output any more.
@@ -56,6 +58,8 @@ impl Net {
             waker,
             stop,
             start: time::Instant::now(),
+            connection: None,
+            last_token: STDOUT,
             readable: false,
             writable: false,
             is_stdout_closed: false,
@@ -71,6 +75,11 @@ impl Net {
     pub fn now(&self) -> Instant {
         let micros = self.start.elapsed().as_micros();
         Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// A moment of the system's clock, on this one.
+    fn at(&self, system: time::Instant) -> Instant {
+        Instant::ZERO + system.saturating_duration_since(self.start)
     }
 
     /// Whether the process was asked to end.
@@ -117,7 +126,8 @@ impl Net {
         }
         for event in &self.events {
             match event.token() {
-                CONNECTION => {
+                STDOUT => self.is_stdout_closed |= event.is_error() || event.is_write_closed(),
+                token if Some(token) == self.connection => {
                     self.readable |= event.is_readable() || event.is_read_closed();
                     self.writable |= event.is_writable() || event.is_write_closed();
                     if event.is_error() {
@@ -125,7 +135,6 @@ impl Net {
                         self.writable = true;
                     }
                 }
-                STDOUT => self.is_stdout_closed |= event.is_error() || event.is_write_closed(),
                 _ => {}
             }
         }
@@ -149,5 +158,5 @@ impl Net {
 }
 
 const WAKER: Token = Token(0);
-const CONNECTION: Token = Token(1);
-const STDOUT: Token = Token(2);
+/// Connections have larger ones.
+const STDOUT: Token = Token(1);

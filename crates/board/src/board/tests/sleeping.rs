@@ -181,6 +181,11 @@ fn only_publishers_sleep_and_only_where_the_machine_can() {
             ..Start::new("test", RestartReason::PowerOn)
         };
         let mut bench = Bench::start(&[("role", role), ("sleep", "2")], start);
+        assert!(
+            bench
+                .log()
+                .contains(&"warn: sleep: this board can't, or has a light that follows")
+        );
         bench.open_transport();
         bench.pass(Duration::from_secs(600));
         assert!(!bench.effects.contains(&Effect::Sleep), "{role}");

@@ -13,7 +13,7 @@ use mio::{Interest, Registry, Token};
 /// The next address is tried when one fails, and after [`STAGGER`] at the latest, so that an
 /// address that swallows everything (an IPv6 route that leads nowhere, say) costs little.
 /// RFC 8305 calls that Happy Eyeballs.
-pub(super) struct Dial {
+pub struct Dial {
     addresses: vec::IntoIter<SocketAddr>,
     opening: Vec<(Token, TcpStream)>,
     next_at: Instant,
@@ -21,7 +21,7 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    pub(super) fn new(addresses: Vec<SocketAddr>) -> Self {
+    pub fn new(addresses: Vec<SocketAddr>) -> Self {
         Self {
             addresses: addresses.into_iter(),
             opening: Vec::new(),
@@ -32,7 +32,7 @@ impl Dial {
 
     /// Looks at what became of the attempts, and begins the next where one is due. `ready` says
     /// which socket has news.
-    pub(super) fn turn(
+    pub fn turn(
         &mut self,
         ready: Option<Token>,
         registry: &Registry,
@@ -76,13 +76,13 @@ impl Dial {
     }
 
     /// When to call [`Self::turn`] without news.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         (self.addresses.len() > 0).then_some(self.next_at)
     }
 }
 
 /// How far a [`Dial`] is.
-pub(super) enum Outcome {
+pub enum Outcome {
     Pending,
     Open(Token, TcpStream),
     Failed(io::Error),
