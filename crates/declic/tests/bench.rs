@@ -32,8 +32,13 @@ fn every_row_of_the_benchmark_measures_the_broker_and_the_floor() {
 }
 
 #[test]
-fn memory_and_subscriptions_are_measured_without_the_floor() {
-    for (row, count) in [("idle", 2), ("subscriptions", 3)] {
+fn memory_subscriptions_and_the_disk_are_measured_without_the_floor() {
+    for (row, count) in [
+        ("idle", 2),
+        ("subscriptions", 3),
+        ("durable", 2),
+        ("restart", 1),
+    ] {
         let figures = measure(row);
         assert_eq!(figures.len(), count, "{figures:?}");
         assert!(figures[0].contains(",\"declic\":"), "{figures:?}");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::load::{Line, idle, subscriptions};
-use super::peer::{Kind, Peer};
-use super::rows::{Row, Settings, takes_subscriptions};
+use super::peer::{Kind, Storing};
+use super::rows::{Row, Settings};
 use super::{Bench, progress};
 use crate::printer::Printer;
 
@@ -39,7 +39,9 @@ impl Bench {
                 lines: self
                     .kinds
                     .iter()
-                    .filter(|kind| growing != Growing::Subscriptions || takes_subscriptions(**kind))
+                    .filter(|kind| row.is_for(**kind))
+                    // The relay knows one topic for a client.
+                    .filter(|kind| growing != Growing::Subscriptions || **kind != Kind::Floor)
                     .map(|&kind| {
                         progress(format_args!("{}, {title}, {}", row.slug(), kind.name()));
                         let points = counts
@@ -74,8 +76,8 @@ impl Bench {
             Growing::Connections | Growing::Subscriptions => {}
         }
         let beside: std::cell::RefCell<Vec<Line>> = std::cell::RefCell::default();
-        let start = || {
-            let peer: Peer = self.programs.start(kind)?;
+        let start = |storing: Storing<'_>| {
+            let peer = self.programs.start(kind, storing)?;
             *beside.borrow_mut() = match growing {
                 Growing::Connections => idle::beside(&peer, count)?,
                 Growing::Subscriptions => subscriptions::beside(&peer, count)?,
@@ -83,9 +85,6 @@ impl Bench {
             };
             Ok(peer)
         };
-        if kind == Kind::Floor && !row.has_floor() {
-            return None;
-        }
         match row.measure(&settings, &start) {
             // Of the subscriptions, what a message costs among all of them.
             Ok(sample) if row == Row::Subscriptions => sample.values.last().copied(),
@@ -122,7 +121,7 @@ fn growing(row: Row) -> &'static [Axis] {
         &[1, 100, 10_000],
     );
     match row {
-        Row::OneToOne | Row::Pairs | Row::Qos2 => &[
+        Row::OneToOne | Row::Pairs | Row::Qos2 | Row::Durable => &[
             (Growing::Scale, "pairs", &[1, 10, 100, 1_000]),
             SUBSCRIPTIONS,
             PAYLOAD,
@@ -143,6 +142,11 @@ fn growing(row: Row) -> &'static [Axis] {
         Row::Subscriptions => &[(
             Growing::Scale,
             "subscriptions",
+            &[1_000, 10_000, 100_000, 1_000_000],
+        )],
+        Row::Restart => &[(
+            Growing::Scale,
+            "retained messages",
             &[1_000, 10_000, 100_000, 1_000_000],
         )],
     }

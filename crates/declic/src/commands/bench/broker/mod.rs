@@ -218,10 +218,10 @@ impl Bench {
         settings: &Settings,
         printer: &Printer,
     ) -> Option<Sample> {
-        if kind == Kind::Floor && !row.has_floor() {
+        if !row.is_for(kind) {
             return None;
         }
-        match row.measure(settings, &|| self.programs.start(kind)) {
+        match row.measure(settings, &|storing| self.programs.start(kind, storing)) {
             Ok(sample) => Some(sample),
             Err(error) => {
                 progress(format_args!(""));

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::machine::{self, Cores};
 
 /// Who is measured.
@@ -36,6 +38,16 @@ impl Kind {
             Self::Floor => "bare relay",
         }
     }
+}
+
+/// What a broker keeps on the disk, and where.
+#[derive(Debug, Clone, Copy)]
+pub enum Storing<'a> {
+    Nothing,
+    /// Each message before it is acknowledged; Mosquitto, after each change.
+    EachMessage(&'a Path),
+    /// From time to time, and when it ends.
+    NowAndThen(&'a Path),
 }
 
 /// Where the programs are.
@@ -78,7 +90,7 @@ impl Programs {
     }
 
     /// Starts one, which listens when this returns.
-    pub fn start(&self, kind: Kind) -> io::Result<Peer> {
+    pub fn start(&self, kind: Kind, storing: Storing<'_>) -> io::Result<Peer> {
         let folder = Folder::new()?;
         // Nothing else takes a port that the system has just given.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
@@ -86,7 +98,7 @@ impl Programs {
             Kind::Mosquitto => {
                 let program = self.mosquitto.as_deref().ok_or(io::ErrorKind::NotFound)?;
                 let config = folder.0.join("mosquitto.conf");
-                fs::write(&config, mosquitto_config(free.port()))?;
+                fs::write(&config, mosquitto_config(free.port(), storing))?;
                 let mut command = Command::new(program);
                 command.arg("-c").arg(config).stdout(Stdio::null());
                 command
@@ -101,9 +113,20 @@ impl Programs {
                 let mut command = Command::new(&self.declic);
                 // Nothing may be lost, however much is under way.
                 command
-                    .args(["broker", "--listen", "127.0.0.1:0"])
+                    .args(["broker", "--listen", "127.0.0.1:0", "--control", "none"])
                     .args(["--max-queued", "10000000", "--max-memory", "4G"])
                     .stdout(Stdio::piped());
+                match storing {
+                    Storing::Nothing => {}
+                    Storing::EachMessage(folder) => {
+                        command.arg("--store").arg(folder);
+                        command.args(["--durability", "always"]);
+                    }
+                    Storing::NowAndThen(folder) => {
+                        command.arg("--store").arg(folder);
+                        command.args(["--durability", "interval"]);
+                    }
+                }
                 command
             }
             Kind::Floor => {
@@ -151,6 +174,13 @@ impl Peer {
     pub fn memory(&self) -> io::Result<u64> {
         machine::memory(self.child.id())
     }
+
+    /// Asks it to end in good order, and waits until it has.
+    pub fn end(mut self) -> io::Result<()> {
+        let process = Pid::from_child(&self.child);
+        kill_process(process, Signal::TERM)?;
+        self.child.wait().map(|_| ())
+    }
 }
 
 impl Drop for Peer {
@@ -161,19 +191,34 @@ impl Drop for Peer {
 }
 
 /// The same rules for all: nothing may be lost, and no packet waits for others.
-fn mosquitto_config(port: u16) -> String {
-    format!(
+fn mosquitto_config(port: u16, storing: Storing<'_>) -> String {
+    let mut config = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
          max_inflight_messages 1000\nmax_queued_messages 0\nmax_queued_bytes 0\n"
-    )
+    );
+    if let Storing::EachMessage(folder) | Storing::NowAndThen(folder) = storing {
+        config += &format!(
+            // As root it would become another user, who may not write there.
+            "user root\npersistence true\npersistence_location {}/\n",
+            folder.display()
+        );
+    }
+    if let Storing::EachMessage(_) = storing {
+        config += "autosave_on_changes true\nautosave_interval 1\n";
+    }
+    config
 }
 
 /// A temporary folder.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> io::Result<Self> {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn new() -> io::Result<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

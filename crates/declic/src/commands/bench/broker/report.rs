@@ -89,12 +89,8 @@ impl Report<'_> {
                 if ratio {
                     let ratio = self.ratio(row, index);
                     let shown = ratio.map_or("–".to_owned(), format_ratio);
-                    let aim = match figure.aim {
-                        Aim::AtLeast(aim) => format!("≥ {aim}"),
-                        Aim::AtMost(aim) => format!("≤ {aim}"),
-                        Aim::None => String::new(),
-                    };
-                    let met = match ratio.and_then(|ratio| figure.aim.is_met(ratio)) {
+                    let aim = figure.aim.text(figure.unit);
+                    let met = match self.is_met(row, index) {
                         Some(true) => ", met",
                         Some(false) => ", **missed**",
                         None => "",
@@ -118,6 +114,13 @@ impl Report<'_> {
         let of = |kind| self.results.value(row, kind, figure);
         let (ours, theirs) = (of(Kind::Declic)?, of(Kind::Mosquitto)?);
         (theirs > 0.0).then(|| ours / theirs)
+    }
+
+    fn is_met(&self, row: Row, index: usize) -> Option<bool> {
+        let ours = self.results.value(row, Kind::Declic, index);
+        row.figures()[index]
+            .aim
+            .is_met(ours, self.ratio(row, index))
     }
 
     /// An object for each figure.
@@ -197,20 +200,18 @@ impl Report<'_> {
         let mut missed = Vec::new();
         for row in self.results.rows() {
             for (index, figure) in row.figures().iter().enumerate() {
-                let ratio = self.ratio(row, index);
-                if let Some(ratio) = ratio
-                    && figure.aim.is_met(ratio) == Some(false)
-                {
-                    let aim = match figure.aim {
-                        Aim::AtLeast(aim) | Aim::AtMost(aim) => aim,
-                        Aim::None => continue,
-                    };
-                    missed.push(format!(
-                        "{}, {} where {aim} was aimed at",
-                        figure.title,
-                        format_ratio(ratio)
-                    ));
+                if self.is_met(row, index) != Some(false) {
+                    continue;
                 }
+                let shown = match figure.aim {
+                    Aim::Below(_) => {
+                        let ours = self.results.value(row, Kind::Declic, index);
+                        ours.map_or("–".to_owned(), |value| figure.unit.format(value))
+                    }
+                    _ => self.ratio(row, index).map_or("–".to_owned(), format_ratio),
+                };
+                let aim = figure.aim.text(figure.unit);
+                missed.push(format!("{} ({shown}; aim {aim})", figure.title));
             }
         }
         missed

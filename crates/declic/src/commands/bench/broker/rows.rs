@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use declic_mqtt::QoS;
 
-use super::load::flow::Flow;
-use super::load::{churn, idle, latency, subscriptions};
-use super::peer::{Kind, Peer};
+use super::load::flow::{Flow, Measured};
+use super::load::{churn, idle, latency, retained, subscriptions};
+use super::peer::{Folder, Kind, Peer, Storing};
 use crate::commands::bench::percentile;
 
 /// A kind of work.
@@ -31,6 +31,10 @@ pub enum Row {
     Idle,
     /// A million subscriptions with mixed wildcards
     Subscriptions,
+    /// 10 publishers, 10 subscribers with lasting sessions, QoS 1, each message on the disk
+    Durable,
+    /// A start with a million retained messages on the disk
+    Restart,
 }
 
 /// What a ratio to Mosquitto shall be.
@@ -38,6 +42,8 @@ pub enum Row {
 pub enum Aim {
     AtLeast(f64),
     AtMost(f64),
+    /// Not a ratio: what ours shall be at most.
+    Below(f64),
     /// Only to be stated.
     None,
 }
@@ -47,6 +53,7 @@ pub enum Aim {
 pub enum Unit {
     PerSecond,
     Micros,
+    Seconds,
     Bytes,
 }
 
@@ -82,7 +89,7 @@ pub struct Settings {
 }
 
 impl Row {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::OneToOne,
         Self::Pairs,
         Self::Qos2,
@@ -92,6 +99,8 @@ impl Row {
         Self::Connect,
         Self::Idle,
         Self::Subscriptions,
+        Self::Durable,
+        Self::Restart,
     ];
 
     /// Its name in files and on the command line.
@@ -106,150 +115,71 @@ impl Row {
             Self::Connect => "connect",
             Self::Idle => "idle",
             Self::Subscriptions => "subscriptions",
+            Self::Durable => "durable",
+            Self::Restart => "restart",
         }
     }
 
     /// Its figures, in the order of [`Sample::values`].
     pub const fn figures(self) -> &'static [Figure] {
         match self {
-            Self::OneToOne => {
-                const {
-                    &[
-                        figure("1 → 1, QoS 0", Unit::PerSecond, Aim::AtLeast(10.0)),
-                        figure("CPU for a delivery, QoS 0", Unit::Micros, Aim::AtMost(0.1)),
-                    ]
-                }
-            }
-            Self::Pairs => {
-                const {
-                    &[
-                        figure("10 → 10, QoS 1", Unit::PerSecond, Aim::AtLeast(6.0)),
-                        figure("CPU for a delivery, QoS 1", Unit::Micros, Aim::AtMost(0.15)),
-                    ]
-                }
-            }
-            Self::Qos2 => {
-                const {
-                    &[
-                        figure("1 → 1, QoS 2", Unit::PerSecond, Aim::AtLeast(6.0)),
-                        figure("CPU for a delivery, QoS 2", Unit::Micros, Aim::AtMost(0.15)),
-                    ]
-                }
-            }
-            Self::FanOut => {
-                const {
-                    &[
-                        figure("1 → 1,000, QoS 0", Unit::PerSecond, Aim::AtLeast(12.0)),
-                        figure("its CPU for a delivery", Unit::Micros, Aim::None),
-                    ]
-                }
-            }
-            Self::FanIn => {
-                const {
-                    &[
-                        figure("1,000 → 1, QoS 0", Unit::PerSecond, Aim::AtLeast(8.0)),
-                        figure("its CPU for a delivery", Unit::Micros, Aim::None),
-                    ]
-                }
-            }
-            Self::Latency => {
-                const {
-                    &[
-                        figure(
-                            "latency at 1,000/s, QoS 1, p50",
-                            Unit::Micros,
-                            Aim::AtMost(0.7),
-                        ),
-                        figure(
-                            "latency at 1,000/s, QoS 1, p99",
-                            Unit::Micros,
-                            Aim::AtMost(0.7),
-                        ),
-                    ]
-                }
-            }
-            Self::Connect => {
-                const {
-                    &[
-                        figure(
-                            "connect, CONNACK, disconnect",
-                            Unit::PerSecond,
-                            Aim::AtLeast(2.0),
-                        ),
-                        figure("its CPU", Unit::Micros, Aim::AtMost(0.5)),
-                    ]
-                }
-            }
-            Self::Idle => {
-                const {
-                    &[
-                        figure(
-                            "memory of an idle connection, of 10,000",
-                            Unit::Bytes,
-                            Aim::None,
-                        ),
-                        figure(
-                            "memory of an idle connection, of 50,000",
-                            Unit::Bytes,
-                            Aim::None,
-                        ),
-                    ]
-                }
-            }
-            Self::Subscriptions => {
-                const {
-                    &[
-                        figure(
-                            "memory of a subscription, of 1,000,000",
-                            Unit::Bytes,
-                            Aim::AtMost(1.0),
-                        ),
-                        figure("CPU for a new topic among 1,000", Unit::Micros, Aim::None),
-                        figure(
-                            "CPU for a new topic among 1,000,000",
-                            Unit::Micros,
-                            Aim::None,
-                        ),
-                    ]
-                }
-            }
+            Self::OneToOne => &ONE_TO_ONE,
+            Self::Pairs => &PAIRS,
+            Self::Qos2 => &QOS_2,
+            Self::FanOut => &FAN_OUT,
+            Self::FanIn => &FAN_IN,
+            Self::Latency => &LATENCY,
+            Self::Connect => &CONNECT,
+            Self::Idle => &IDLE,
+            Self::Subscriptions => &SUBSCRIPTIONS,
+            Self::Durable => &DURABLE,
+            Self::Restart => &RESTART,
         }
     }
 
     /// Whether measuring once is enough: it is no matter of speed, or takes long.
     pub const fn is_steady(self) -> bool {
-        matches!(self, Self::Idle | Self::Subscriptions)
+        matches!(self, Self::Idle | Self::Subscriptions | Self::Restart)
     }
 
-    /// Whether the relay can do the same.
-    pub const fn has_floor(self) -> bool {
-        !self.is_steady()
+    /// Whether `kind` can do that at all.
+    pub const fn is_for(self, kind: Kind) -> bool {
+        match self {
+            Self::Durable | Self::Restart => matches!(kind, Kind::Mosquitto | Kind::Declic),
+            Self::Idle | Self::Subscriptions => !matches!(kind, Kind::Floor),
+            _ => true,
+        }
     }
 
-    /// Measures the row's work with a peer that `start` starts.
+    /// Measures the row's work with peers that `start` starts.
     pub fn measure(
         self,
         settings: &Settings,
-        start: &dyn Fn() -> io::Result<Peer>,
+        start: &dyn Fn(Storing<'_>) -> io::Result<Peer>,
     ) -> io::Result<Sample> {
         let time = settings.time;
-        let sample = |measured: super::load::flow::Measured| Sample {
+        let in_memory = || start(Storing::Nothing);
+        let sample = |measured: Measured| Sample {
             values: vec![measured.rate, measured.cpu],
             busy: Some(measured.busy),
         };
+        let only = |values| Sample { values, busy: None };
         if let Some(flow) = self.flow(settings) {
-            return flow.measure(&start()?, time).map(sample);
+            if self != Self::Durable {
+                return flow.measure(&in_memory()?, time).map(sample);
+            }
+            let folder = Folder::new()?;
+            let stored = flow.measure(&start(Storing::EachMessage(folder.path()))?, time)?;
+            let kept = flow.measure(&in_memory()?, time)?;
+            return Ok(only(vec![stored.rate, kept.rate]));
         }
         match self {
-            Self::Connect => churn::measure(&start()?, AT_ONCE, time).map(sample),
+            Self::Connect => churn::measure(&in_memory()?, AT_ONCE, time).map(sample),
             Self::Latency => {
-                let mut took = latency::measure(&start()?, 1_000, settings.payload, time)?;
+                let mut took = latency::measure(&in_memory()?, 1_000, settings.payload, time)?;
                 took.sort_unstable();
                 let micros = |percent| percentile(&took, percent).as_secs_f64() * 1e6;
-                Ok(Sample {
-                    values: vec![micros(50), micros(99)],
-                    busy: None,
-                })
+                Ok(only(vec![micros(50), micros(99)]))
             }
             Self::Idle => {
                 let counts = match settings.scale {
@@ -258,19 +188,24 @@ impl Row {
                 };
                 let mut values = Vec::new();
                 for count in counts {
-                    values.push(idle::measure(&start()?, count.min(settings.connections))?);
+                    values.push(idle::measure(
+                        &in_memory()?,
+                        count.min(settings.connections),
+                    )?);
                 }
-                Ok(Sample { values, busy: None })
+                Ok(only(values))
+            }
+            Self::Restart => {
+                let count = settings.scale.unwrap_or(1_000_000);
+                let took = retained::measure(count, settings.payload, start)?;
+                Ok(only(vec![took.as_secs_f64()]))
             }
             _ => {
                 let count = settings.scale.unwrap_or(1_000_000);
                 let messages = MESSAGES.min((time.as_secs_f64() * 100_000.0) as usize);
-                let few = subscriptions::measure(&start()?, count.min(1_000), messages)?;
-                let many = subscriptions::measure(&start()?, count, messages)?;
-                Ok(Sample {
-                    values: vec![many.memory, few.cpu, many.cpu],
-                    busy: None,
-                })
+                let few = subscriptions::measure(&in_memory()?, count.min(1_000), messages)?;
+                let many = subscriptions::measure(&in_memory()?, count, messages)?;
+                Ok(only(vec![many.memory, few.cpu, many.cpu]))
             }
         }
     }
@@ -280,7 +215,7 @@ impl Row {
         let scale = |usual| settings.scale.unwrap_or(usual);
         let (publishers, subscribers, qos, window) = match self {
             Self::OneToOne => (scale(1), scale(1), QoS::AtMostOnce, 1_000),
-            Self::Pairs => (scale(10), scale(10), QoS::AtLeastOnce, 1_000),
+            Self::Pairs | Self::Durable => (scale(10), scale(10), QoS::AtLeastOnce, 1_000),
             Self::Qos2 => (scale(1), scale(1), QoS::ExactlyOnce, 1_000),
             Self::FanOut => (1, scale(1_000), QoS::AtMostOnce, 20),
             Self::FanIn => (scale(1_000), 1, QoS::AtMostOnce, 20),
@@ -294,17 +229,29 @@ impl Row {
             payload: settings.payload,
             window: settings.window.unwrap_or(window),
             unacknowledged: 200,
+            lasting: self == Self::Durable,
         })
     }
 }
 
 impl Aim {
-    /// Whether `ratio` is what was aimed at; `None` where nothing was.
-    pub fn is_met(self, ratio: f64) -> Option<bool> {
+    /// Whether what was aimed at is reached; `None` where nothing was, or it is not known.
+    pub fn is_met(self, ours: Option<f64>, ratio: Option<f64>) -> Option<bool> {
         match self {
-            Self::AtLeast(aim) => Some(ratio >= aim),
-            Self::AtMost(aim) => Some(ratio <= aim),
+            Self::AtLeast(aim) => ratio.map(|ratio| ratio >= aim),
+            Self::AtMost(aim) => ratio.map(|ratio| ratio <= aim),
+            Self::Below(aim) => ours.map(|ours| ours <= aim),
             Self::None => None,
+        }
+    }
+
+    /// As in a table; empty where nothing is aimed at.
+    pub fn text(self, unit: Unit) -> String {
+        match self {
+            Self::AtLeast(aim) => format!("≥ {aim}"),
+            Self::AtMost(aim) => format!("≤ {aim}"),
+            Self::Below(aim) => format!("≤ {}", unit.format(aim)),
+            Self::None => String::new(),
         }
     }
 }
@@ -316,6 +263,7 @@ impl Unit {
             Self::PerSecond => format!("{}/s", thousands(value)),
             Self::Micros if value < 10.0 => format!("{value:.2} µs"),
             Self::Micros => format!("{value:.1} µs"),
+            Self::Seconds => format!("{value:.2} s"),
             Self::Bytes => format!("{} B", thousands(value)),
         }
     }
@@ -334,14 +282,70 @@ pub fn thousands(value: f64) -> String {
     text
 }
 
-const fn figure(title: &'static str, unit: Unit, aim: Aim) -> Figure {
+const fn rate(title: &'static str, aim: Aim) -> Figure {
+    let unit = Unit::PerSecond;
     Figure { title, unit, aim }
 }
 
-/// Whether a growing number of subscriptions beside can be measured with that peer.
-pub fn takes_subscriptions(kind: Kind) -> bool {
-    kind != Kind::Floor
+const fn micros(title: &'static str, aim: Aim) -> Figure {
+    let unit = Unit::Micros;
+    Figure { title, unit, aim }
 }
+
+const fn bytes(title: &'static str, aim: Aim) -> Figure {
+    let unit = Unit::Bytes;
+    Figure { title, unit, aim }
+}
+
+const ONE_TO_ONE: [Figure; 2] = [
+    rate("1 → 1, QoS 0", Aim::AtLeast(10.0)),
+    micros("CPU for a delivery, QoS 0", Aim::AtMost(0.1)),
+];
+const PAIRS: [Figure; 2] = [
+    rate("10 → 10, QoS 1", Aim::AtLeast(6.0)),
+    micros("CPU for a delivery, QoS 1", Aim::AtMost(0.15)),
+];
+const QOS_2: [Figure; 2] = [
+    rate("1 → 1, QoS 2", Aim::AtLeast(6.0)),
+    micros("CPU for a delivery, QoS 2", Aim::AtMost(0.15)),
+];
+const FAN_OUT: [Figure; 2] = [
+    rate("1 → 1,000, QoS 0", Aim::AtLeast(12.0)),
+    micros("its CPU for a delivery", Aim::None),
+];
+const FAN_IN: [Figure; 2] = [
+    rate("1,000 → 1, QoS 0", Aim::AtLeast(8.0)),
+    micros("its CPU for a delivery", Aim::None),
+];
+const LATENCY: [Figure; 2] = [
+    micros("latency at 1,000/s, QoS 1, p50", Aim::AtMost(0.7)),
+    micros("latency at 1,000/s, QoS 1, p99", Aim::AtMost(0.7)),
+];
+const CONNECT: [Figure; 2] = [
+    rate("connect, CONNACK, disconnect", Aim::AtLeast(2.0)),
+    micros("its CPU", Aim::AtMost(0.5)),
+];
+const IDLE: [Figure; 2] = [
+    bytes("memory of an idle connection, of 10,000", Aim::Below(600.0)),
+    bytes("memory of an idle connection, of 50,000", Aim::Below(600.0)),
+];
+const SUBSCRIPTIONS: [Figure; 3] = [
+    bytes("memory of a subscription, of 1,000,000", Aim::AtMost(1.0)),
+    micros("CPU for a new topic among 1,000 filters", Aim::None),
+    micros("CPU for a new topic among 1,000,000 filters", Aim::None),
+];
+const DURABLE: [Figure; 2] = [
+    rate(
+        "10 → 10, QoS 1, lasting sessions, on the disk before each acknowledgement",
+        Aim::AtLeast(5.0),
+    ),
+    rate("the same in memory only", Aim::None),
+];
+const RESTART: [Figure; 1] = [Figure {
+    title: "start with 1,000,000 retained messages on the disk",
+    unit: Unit::Seconds,
+    aim: Aim::None,
+}];
 
 /// Clients that are on their way at the same time.
 const AT_ONCE: usize = 50;

@@ -49,7 +49,7 @@ impl Churn {
                 self.opened += 1;
                 let stream = dial(peer.address, next_source())?;
                 stream.set_read_timeout(Some(PATIENCE))?;
-                let connect = connect_packet(&format!("c{}", self.opened))?;
+                let connect = connect_packet(&format!("c{}", self.opened), true)?;
                 send(&stream, &connect, SendFlags::empty())?;
                 self.clients.push_back(stream);
             }

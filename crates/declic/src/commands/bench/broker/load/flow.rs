@@ -24,6 +24,8 @@ pub struct Flow {
     pub window: usize,
     /// Messages that a publisher may have unacknowledged.
     pub unacknowledged: usize,
+    /// Whether the subscribers' sessions last.
+    pub lasting: bool,
 }
 
 /// What was measured.
@@ -101,7 +103,7 @@ impl Run {
         };
         let poll = Poll::new()?;
         let mut subscribers = Vec::new();
-        let lines = Line::connect(peer.address, &names('s', flow.subscribers))?;
+        let lines = Line::connect_with(peer.address, &names('s', flow.subscribers), !flow.lasting)?;
         for (number, mut line) in lines.into_iter().enumerate() {
             line.subscribe(&[&topic(number)], flow.qos)?;
             line.register(poll.registry(), flow.publishers + number)?;

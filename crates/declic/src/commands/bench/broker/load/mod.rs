@@ -4,6 +4,7 @@ pub mod churn;
 pub mod flow;
 pub mod idle;
 pub mod latency;
+pub mod retained;
 pub mod subscriptions;
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -32,6 +33,15 @@ pub struct Line {
 impl Line {
     /// Connects clients, and waits until all are accepted.
     pub fn connect(address: SocketAddr, client_ids: &[String]) -> io::Result<Vec<Self>> {
+        Self::connect_with(address, client_ids, true)
+    }
+
+    /// The same; without a clean start their sessions last.
+    pub fn connect_with(
+        address: SocketAddr,
+        client_ids: &[String],
+        clean_start: bool,
+    ) -> io::Result<Vec<Self>> {
         let mut lines = Vec::with_capacity(client_ids.len());
         for ids in client_ids.chunks(AT_ONCE) {
             let source = next_source();
@@ -39,7 +49,7 @@ impl Line {
             for client_id in ids {
                 let mut stream = dial(address, source)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
-                stream.write_all(&connect_packet(client_id)?)?;
+                stream.write_all(&connect_packet(client_id, clean_start)?)?;
                 greeted.push(stream);
             }
             for mut stream in greeted {
@@ -167,9 +177,11 @@ fn next_source() -> Ipv4Addr {
     Ipv4Addr::new(127, 1, middle, last)
 }
 
-fn connect_packet(client_id: &str) -> io::Result<Vec<u8>> {
-    let connect = Connect::new(VERSION, client_id);
-    encode(&Packet::Connect(connect))
+fn connect_packet(client_id: &str, clean_start: bool) -> io::Result<Vec<u8>> {
+    encode(&Packet::Connect(Connect {
+        clean_start,
+        ..Connect::new(VERSION, client_id)
+    }))
 }
 
 fn subscribe_packet(filters: &[&str], qos: QoS) -> io::Result<Vec<u8>> {
