@@ -10,6 +10,9 @@ use declic_broker::{Broker, Config, Limits};
 /// The broker under test.
 pub struct Subject {
     pub address: SocketAddr,
+    /// Where it listens for WebSocket, if it does.
+    #[cfg(feature = "http")]
+    pub websocket: Option<SocketAddr>,
     /// It is our own.
     pub ours: bool,
     /// What takes longer has failed.
@@ -23,6 +26,8 @@ impl Subject {
     pub const fn ours(address: SocketAddr) -> Self {
         Self {
             address,
+            #[cfg(feature = "http")]
+            websocket: None,
             ours: true,
             limit: Duration::from_secs(30),
             known_failures: BTreeSet::new(),
@@ -35,23 +40,23 @@ pub fn subject() -> &'static Subject {
     static SUBJECT: OnceLock<Subject> = OnceLock::new();
     SUBJECT.get_or_init(|| match std::env::var("DECLIC_CONFORMANCE_BROKER") {
         Ok(address) => Subject {
-            address: address
-                .to_socket_addrs()
+            address: resolved(&address),
+            #[cfg(feature = "http")]
+            websocket: std::env::var("DECLIC_CONFORMANCE_WEBSOCKET")
                 .ok()
-                .and_then(|mut addresses| addresses.next())
-                .unwrap_or_else(|| panic!("DECLIC_CONFORMANCE_BROKER: no address: {address}")),
+                .map(|address| resolved(&address)),
             ours: false,
             limit: Duration::from_secs(10),
             known_failures: std::env::var("DECLIC_CONFORMANCE_PEER")
                 .map(|peer| known_failures(&peer))
                 .unwrap_or_default(),
         },
-        Err(_) => Subject::ours(start()),
+        Err(_) => start(),
     })
 }
 
 /// Our broker, with limits that a test can reach. It runs until the process ends.
-fn start() -> SocketAddr {
+fn start() -> Subject {
     let config = Config {
         limits: Limits {
             packet_size: 1_000_000,
@@ -59,12 +64,24 @@ fn start() -> SocketAddr {
             keep_alive: Some(600),
             ..Limits::default()
         },
-        ..Config::listening_on("127.0.0.1:0".parse().expect("an address"))
+        #[cfg(feature = "http")]
+        http_listeners: vec![resolved("127.0.0.1:0")],
+        ..Config::listening_on(resolved("127.0.0.1:0"))
     };
     let broker = Broker::bind(config).expect("a free port");
-    let address = broker.local_addrs()[0];
+    let subject = Subject {
+        #[cfg(feature = "http")]
+        websocket: broker.http_addrs().first().copied(),
+        ..Subject::ours(broker.local_addrs()[0])
+    };
     std::thread::spawn(move || broker.run());
-    address
+    subject
+}
+
+fn resolved(address: &str) -> SocketAddr {
+    let addresses = address.to_socket_addrs();
+    let address = addresses.ok().and_then(|mut addresses| addresses.next());
+    address.expect("an address that exists")
 }
 
 fn known_failures(peer: &str) -> BTreeSet<(String, String)> {

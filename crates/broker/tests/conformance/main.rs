@@ -11,6 +11,7 @@
 //! DECLIC_CONFORMANCE_BROKER=127.0.0.1:1884 cargo test -p declic-broker --test conformance
 //! ```
 //!
+//! where `DECLIC_CONFORMANCE_WEBSOCKET` may have its address for WebSocket (with `--features http`),
 //! and `DECLIC_CONFORMANCE_PEER=mosquitto-2.0.11` says whose list of known failures, in
 //! `peers/`, must come out exactly. The other broker has to be configured as `peers/` shows.
 //! A SHOULD is asked of our own broker only.
@@ -40,4 +41,6 @@ mod subscribe;
 mod takeover;
 mod topics;
 mod unsubscribe;
+#[cfg(feature = "http")]
+mod websocket;
 mod wills;
