@@ -45,9 +45,30 @@ impl Changes {
     }
 }
 
+/// How records look: their version, and how those of older versions become theirs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Format {
+    pub(super) version: u16,
+    /// A record of the version given as it looks in this one.
+    pub(super) upgrade: fn(u16, &[u8], &[u8]) -> Record,
+}
+
+/// A key and its value.
+pub(super) type Record = (Vec<u8>, Vec<u8>);
+
+impl Format {
+    /// The one that the engine writes. There is none before it, so there is nothing to upgrade.
+    pub(super) const CURRENT: Self = Self {
+        version: RECORDS_VERSION,
+        upgrade: |_, key, value| (key.to_vec(), value.to_vec()),
+    };
+}
+
 /// What the database says of itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
+    /// The version of the records.
+    pub(super) version: u16,
     /// The store's own key: a log under another one is not its log.
     pub(super) key: u128,
     /// Number of the last batch that is in the database.
@@ -60,10 +81,12 @@ pub(super) struct Head {
 pub(super) fn make(
     backend: impl StorageBackend,
     path: &Path,
+    version: u16,
     key: u128,
 ) -> Result<Database, StoreError> {
     let database = create(backend, path)?;
     let head = Head {
+        version,
         key,
         last: 0,
         time: None,
@@ -75,15 +98,54 @@ pub(super) fn make(
     Ok(database)
 }
 
-/// Opens a database that is there.
+/// Opens a database that is there, if it is no newer than the version `known`.
 pub(super) fn open(
     backend: impl StorageBackend,
     path: &Path,
+    known: u16,
 ) -> Result<(Database, Head), StoreError> {
     let database = create(backend, path)?;
     let read = database.begin_read();
     let head = read_head(&read.map_err(|error| damaged(path, error))?, path)?;
+    if head.version > known {
+        return Err(StoreError::Newer {
+            path: path.into(),
+            version: head.version,
+            known,
+        });
+    }
     Ok((database, head))
+}
+
+/// Rewrites all records of an older version, all or none.
+pub(super) fn upgrade(
+    database: &Database,
+    path: &Path,
+    format: Format,
+    head: Head,
+) -> Result<Head, StoreError> {
+    let mut records = Vec::new();
+    let read = database
+        .begin_read()
+        .map_err(|error| damaged(path, error))?;
+    for_each(&read, path, |key, value| {
+        records.push((format.upgrade)(head.version, key, value));
+        Ok(())
+    })?;
+    let head = Head {
+        version: format.version,
+        ..head
+    };
+    commit(database, path, |write| {
+        write.delete_table(STATE)?;
+        let mut table = write.open_table(STATE)?;
+        for (key, value) in &records {
+            table.insert(&**key, &**value)?;
+        }
+        drop(table);
+        write_head(write, head)
+    })?;
+    Ok(head)
 }
 
 /// Makes the changes, all or none.
@@ -133,7 +195,7 @@ pub(super) fn copy(
     key: u128,
 ) -> Result<(), StoreError> {
     let head = read_head(read, from)?;
-    let database = make(backend, to, key)?;
+    let database = make(backend, to, head.version, key)?;
     let write = database.begin_write().map_err(|error| damaged(to, error))?;
     {
         let table = write.open_table(STATE);
@@ -248,15 +310,8 @@ fn read_head(read: &ReadTransaction, path: &Path) -> Result<Head, StoreError> {
         Ok(value.map(|value| value.value()))
     };
     let version = value("version")?.ok_or_else(foreign)?;
-    let known = RECORDS_VERSION;
-    if version > u128::from(known) {
-        return Err(StoreError::Newer {
-            path: path.into(),
-            version: u16::try_from(version).unwrap_or(u16::MAX),
-            known,
-        });
-    }
     Ok(Head {
+        version: u16::try_from(version).unwrap_or(u16::MAX),
         key: value("key")?.ok_or_else(foreign)?,
         last: value("last")?.unwrap_or(0) as u64,
         time: value("time")?.map(|time| Instant::from_micros(time as u64)),
@@ -265,7 +320,7 @@ fn read_head(read: &ReadTransaction, path: &Path) -> Result<Head, StoreError> {
 
 fn write_head(write: &WriteTransaction, head: Head) -> Result<(), redb::Error> {
     let mut table = write.open_table(HEAD)?;
-    table.insert("version", u128::from(RECORDS_VERSION))?;
+    table.insert("version", u128::from(head.version))?;
     table.insert("key", head.key)?;
     table.insert("last", u128::from(head.last))?;
     if let Some(time) = head.time {

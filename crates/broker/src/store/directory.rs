@@ -15,7 +15,7 @@ use declic_mqtt::Instant;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend};
 
-use super::database::{self, Changes, Head};
+use super::database::{self, Changes, Format, Head};
 use super::log::Log;
 use super::{Copying, Durability, Each, Store, StoreConfig, StoreError};
 use crate::engine::Batch;
@@ -25,6 +25,7 @@ pub struct DirectoryStore {
     disk: Box<dyn Disk>,
     durability: Durability,
     sizes: Sizes,
+    format: Format,
     /// `None` after the database failed: it has to be opened again.
     database: Option<Database>,
     head: Head,
@@ -87,7 +88,8 @@ impl DirectoryStore {
             source,
         })?;
         let disk = Box::new(Directory(directory));
-        Self::on_disk(disk, config.durability, Sizes::default(), new_key())
+        let (sizes, format) = (Sizes::default(), Format::CURRENT);
+        Self::on_disk(disk, config.durability, sizes, format, new_key())
     }
 
     /// Opens the store on a disk.
@@ -95,12 +97,13 @@ impl DirectoryStore {
         disk: Box<dyn Disk>,
         durability: Durability,
         sizes: Sizes,
+        format: Format,
         new_key: u128,
     ) -> Result<Self, StoreError> {
         if !disk.exists(FileName::Database) {
-            make_database(&*disk, new_key)?;
+            make_database(&*disk, format.version, new_key)?;
         }
-        let (database, head) = open_database(&*disk, FileName::Database)?;
+        let (database, head) = open_database(&*disk, format.version)?;
         let path = disk.path(FileName::Log);
         let file = disk.open(FileName::Log);
         let log = file.and_then(|file| Log::open(file, head.key, head.last, sizes.growth));
@@ -109,14 +112,28 @@ impl DirectoryStore {
             disk,
             durability,
             sizes,
+            format,
             database: Some(database),
             time: head.time,
             head,
             unsafe_since: None,
             is_suspect: false,
         };
+        // The log is as old as the database.
         store.take_in_log(None)?;
+        store.upgrade()?;
         Ok(store)
+    }
+
+    /// Brings the records of an older version to this one.
+    fn upgrade(&mut self) -> Result<(), StoreError> {
+        if self.head.version < self.format.version
+            && let Some(database) = &self.database
+        {
+            let path = self.disk.path(FileName::Database);
+            self.head = database::upgrade(database, &path, self.format, self.head)?;
+        }
+        Ok(())
     }
 
     /// Takes the batches of the log into the database, and begins the log anew. `end` is where the
@@ -151,7 +168,7 @@ impl DirectoryStore {
             let path = self.disk.path(FileName::Database);
             let database = match self.database.take() {
                 Some(database) => database,
-                None => open_database(&*self.disk, FileName::Database)?.0,
+                None => open_database(&*self.disk, self.format.version)?.0,
             };
             // After an error it is not used again: it might not know what is on the disk.
             database::apply(&database, &path, changes, head)?;
@@ -239,7 +256,7 @@ impl Store for DirectoryStore {
         self.take_in_log(Some(self.log.end()))?;
         let from = self.disk.path(FileName::Database);
         if self.database.is_none() {
-            self.database = Some(open_database(&*self.disk, FileName::Database)?.0);
+            self.database = Some(open_database(&*self.disk, self.format.version)?.0);
         }
         let Some(database) = &self.database else {
             return Err(StoreError::Foreign(from));
@@ -324,7 +341,7 @@ impl Disk for Directory {
 
 /// Makes an empty database. It has its name only when it is complete, so that a loss of power
 /// leaves none that can't be opened.
-fn make_database(disk: &dyn Disk, key: u128) -> Result<(), StoreError> {
+fn make_database(disk: &dyn Disk, version: u16, key: u128) -> Result<(), StoreError> {
     let name = FileName::NewDatabase;
     let path = disk.path(name);
     let error = |source| StoreError::Io {
@@ -333,20 +350,21 @@ fn make_database(disk: &dyn Disk, key: u128) -> Result<(), StoreError> {
     };
     let backend = disk.open(name).map_err(error)?;
     backend.set_len(0).map_err(error)?;
-    let database = database::make(Boxed(backend), &path, key)?;
+    let database = database::make(Boxed(backend), &path, version, key)?;
     let closed = database.close();
     closed.map_err(|error| database::damaged(&path, error))?;
     disk.keep_new().map_err(error)
 }
 
-fn open_database(disk: &dyn Disk, name: FileName) -> Result<(Database, Head), StoreError> {
+fn open_database(disk: &dyn Disk, known: u16) -> Result<(Database, Head), StoreError> {
+    let name = FileName::Database;
     let path = disk.path(name);
     let backend = disk.open(name);
     let backend = backend.map_err(|source| StoreError::Io {
         path: path.clone(),
         source,
     })?;
-    database::open(Boxed(backend), &path)
+    database::open(Boxed(backend), &path, known)
 }
 
 fn open_file(path: &Path) -> io::Result<FileBackend> {

@@ -7,6 +7,7 @@ use declic_mqtt::Instant;
 
 use super::disk::{Random, SimulatedDisk};
 use crate::engine::{Batch, Change};
+use crate::store::database::Format;
 use crate::store::directory::{DirectoryStore, Sizes};
 use crate::store::{Durability, Store};
 
@@ -90,7 +91,7 @@ impl Run {
             growth: 1_500,
         };
         let disk = Box::new(self.disk.clone());
-        DirectoryStore::on_disk(disk, self.durability, sizes, 77)
+        DirectoryStore::on_disk(disk, self.durability, sizes, Format::CURRENT, 77)
     }
 
     /// One process, from its start to its end.
