@@ -27,6 +27,8 @@ pub(super) struct Journal {
     pub(super) retained: BTreeSet<Box<str>>,
     /// What is stored of a message, by its slot.
     messages: Vec<Stored>,
+    /// Messages that are stored.
+    kept: usize,
     /// References that records which go had to messages.
     pub(super) released: Vec<u32>,
     pub(super) last_session: u64,
@@ -375,6 +377,7 @@ impl Journal {
             self.last_message += 1;
             stored.number = self.last_message;
             stored.message = Some(share());
+            self.kept += 1;
         }
         (stored.number, is_new)
     }
@@ -386,6 +389,7 @@ impl Journal {
             self.messages.resize_with(index + 1, Stored::default);
         }
         self.last_message = self.last_message.max(number);
+        self.kept += 1;
         self.messages[index] = Stored {
             number,
             references: 0,
@@ -409,7 +413,13 @@ impl Journal {
             return None;
         }
         let message = stored.message.take()?;
-        Some((stored.number, message))
+        let number = stored.number;
+        self.kept -= 1;
+        if self.kept == 0 && self.messages.len() > KEPT_SLOTS {
+            // A flood is over.
+            self.messages = Vec::new();
+        }
+        Some((number, message))
     }
 
     #[cfg(test)]
@@ -498,3 +508,6 @@ impl Sent {
         }
     }
 }
+
+/// Slots for which there is room although no message is stored.
+const KEPT_SLOTS: usize = 4_096;
