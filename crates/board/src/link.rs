@@ -91,7 +91,11 @@ impl Link {
             close_request: false,
             open_request: false,
             transport_backoff: Backoff::new(settings.backoff_base(), settings.backoff_cap(), seed),
-            mqtt_backoff: Backoff::new(settings.backoff_base(), settings.backoff_cap(), !seed),
+            mqtt_backoff: Backoff::new(
+                settings.backoff_base(),
+                settings.backoff_cap(),
+                seed.rotate_left(32),
+            ),
             not_before: None,
             open_timeout: settings.connect_timeout(),
             stable_uptime: settings.stable_uptime(),

@@ -1,9 +1,12 @@
 //! Whatever happens in whatever order, some things hold.
 
+use std::vec;
 use std::vec::Vec;
 
 use core::time::Duration;
 
+use declic_mqtt::packet::{Disconnect, Packet, Properties, Property};
+use declic_mqtt::{ProtocolVersion, ReasonCode};
 use proptest::prelude::*;
 
 use super::bench::{Bench, LED_SET, LINK};
@@ -21,6 +24,8 @@ enum Happening {
     Press,
     Message(&'static str, &'static str),
     Bytes(Vec<u8>),
+    /// The broker names another one, for good or for once.
+    Redirect(bool),
     Pass(u64),
     /// The broker answers, or does not.
     Answers(bool, bool),
@@ -39,6 +44,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => Just(H::Press),
         4 => (topic, payload).prop_map(|(topic, payload)| H::Message(topic, payload)),
         1 => prop::collection::vec(any::<u8>(), 1..40).prop_map(H::Bytes),
+        1 => any::<bool>().prop_map(H::Redirect),
         5 => (0..100_000_u64).prop_map(H::Pass),
         3 => (any::<bool>(), any::<bool>()).prop_map(|(ack, present)| H::Answers(ack, present)),
     ]
@@ -56,6 +62,8 @@ enum Transport {
 struct Owner {
     bench: Bench,
     transport: Transport,
+    /// Whether a broker is searched for first.
+    searching: bool,
     light: bool,
     missed_notices: usize,
 }
@@ -68,7 +76,17 @@ impl Owner {
                     assert_eq!(self.transport, Transport::Closed, "one transport at a time");
                     self.transport = Transport::Opening;
                 }
+                Effect::FindBroker => {
+                    assert_eq!(self.transport, Transport::Closed, "one transport at a time");
+                    self.transport = Transport::Opening;
+                    self.searching = true;
+                }
+                Effect::StoreLight { ticket, .. } => {
+                    let now = self.bench.now;
+                    self.bench.board.handle_stored(ticket, Ok(()), now);
+                }
                 Effect::CloseTransport => {
+                    self.searching = false;
                     assert_ne!(self.transport, Transport::Closed, "nothing to close");
                     self.transport = Transport::Closed;
                 }
@@ -106,6 +124,14 @@ impl Owner {
     }
 
     fn open(&mut self) {
+        if core::mem::take(&mut self.searching) {
+            self.transport = Transport::Closed;
+            let now = self.bench.now;
+            self.bench.board.handle_broker_found("c.test", 1884, now);
+            self.bench.drive();
+            self.follow_effects();
+            assert_eq!(self.transport, Transport::Opening);
+        }
         self.transport = Transport::Open;
         self.bench.transport_opened();
     }
@@ -132,11 +158,13 @@ impl Owner {
             Happening::Opens(true) if self.transport == Transport::Opening => self.open(),
             Happening::Opens(false) if self.transport == Transport::Opening => {
                 self.transport = Transport::Closed;
+                self.searching = false;
                 bench.board.handle_connect_failed(now);
             }
             Happening::Opens(_) => {}
             Happening::Closes if self.transport != Transport::Closed => {
                 self.transport = Transport::Closed;
+                self.searching = false;
                 bench.close();
             }
             Happening::Closes => {}
@@ -146,7 +174,20 @@ impl Owner {
                 bench.message(topic, payload);
             }
             Happening::Bytes(bytes) if self.transport == Transport::Open => bench.bytes(bytes),
-            Happening::Message(..) | Happening::Bytes(_) => {}
+            Happening::Redirect(for_good)
+                if bench.board.is_connected() && bench.board.version() == ProtocolVersion::V5 =>
+            {
+                let reference = [Property::ServerReference("d.test")];
+                bench.say(&Packet::Disconnect(Disconnect {
+                    reason: if *for_good {
+                        ReasonCode::ServerMoved
+                    } else {
+                        ReasonCode::UseAnotherServer
+                    },
+                    properties: Properties::new(&reference),
+                }));
+            }
+            Happening::Message(..) | Happening::Bytes(_) | Happening::Redirect(_) => {}
             Happening::Pass(ms) => {
                 // One step at a time, so that the effects are seen as they come.
                 let end = now + Duration::from_millis(*ms);
@@ -171,6 +212,18 @@ impl Owner {
     }
 }
 
+/// Settings with which something else can happen.
+const MORE: &[&[(&str, &str)]] = &[
+    &[],
+    &[("double-press", "300"), ("hold-press", "800")],
+    &[
+        ("broker", "a.test mdns b.test:1884"),
+        ("info-interval", "7"),
+    ],
+    &[("led-restore", "flash"), ("home-assistant", "on")],
+    &[("led-restore", "off")],
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
@@ -178,12 +231,14 @@ proptest! {
     fn whatever_happens_a_board_connects_again_and_sends_its_last_state(
         version in prop::sample::select(&["auto", "5", "3.1.1"][..]),
         qos in prop::sample::select(&["0", "1"][..]),
+        more in prop::sample::select(MORE),
         happenings in prop::collection::vec(happening(), 0..80),
     ) {
-        let bench = Bench::new(&[("mqtt", version), ("qos", qos)]);
+        let bench = Bench::new(&[&[("mqtt", version), ("qos", qos)], more].concat());
         let mut owner = Owner {
             bench,
             transport: Transport::Closed,
+            searching: false,
             light: false,
             missed_notices: 0,
         };
