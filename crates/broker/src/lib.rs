@@ -67,6 +67,14 @@
 //! - A client that doesn't read its acknowledgements is not read from until it does, and one that
 //!   sends faster than it may ([`Limits::messages_per_second`], [`Limits::bytes_per_second`]) is
 //!   read from less often. Nothing of it is dropped.
+//!
+//! # What outlives it
+//!
+//! Everything is in memory, unless there is a store: a directory with the feature `store`
+//! (`Config::store`), or one of your own ([`Store`], [`Broker::bind_with_store`]). Then retained
+//! messages and lasting sessions are there again after a crash, and an acknowledgement waits until
+//! what it promises is stored. An owner of an [`Engine`] of its own calls [`Engine::poll_batch`]
+//! after the effects, and [`Engine::handle_stored`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
