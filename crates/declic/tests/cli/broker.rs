@@ -264,37 +264,3 @@ fn all_mistakes_of_a_configuration_are_told_with_their_places() {
         "{error}"
     );
 }
-
-#[cfg(unix)]
-#[test]
-fn a_bridge_of_the_configuration_carries_messages_both_ways() {
-    let directory = TempDir::new();
-    let users = directory.file("users", b"house:secret\n");
-    let far = ["--listen", "127.0.0.1:0", "--users", &users];
-    let (_far, far_port) = start(&far, &directory);
-    let password = directory.file("password", b"secret\n");
-    let config = format!(
-        "[listen]\naddresses = [\"127.0.0.1:0\"]\n[log]\nlevel = \"info\"\n\
-         [[bridge]]\nname = \"far\"\nhost = \"127.0.0.1\"\nport = {far_port}\n\
-         user = \"house\"\npassword_file = \"{password}\"\n\
-         [[bridge.topic]]\nfilter = \"a/#\"\nremote_prefix = \"house/\"\n"
-    );
-    let path = directory.file("broker.toml", config.as_bytes());
-    let (mut near, near_port) = start(&["--config", &path], &directory);
-    near.expect_diagnostic("bridge connected");
-    let login = ["-u", "house", "-P", "secret"];
-    for (port, topic, other_port, other) in [
-        (&near_port, "a/1", &far_port, "house/a/1"),
-        (&far_port, "house/a/2", &near_port, "a/2"),
-    ] {
-        let at = ["sub", "-h", "127.0.0.1", "-p", other_port, "-C", "1", "-d"];
-        let mut sub = Process::start(declic(&[&at[..], &login, &["-t", other]].concat()));
-        sub.expect_diagnostic("Subscribed");
-        let at = ["pub", "-h", "127.0.0.1", "-p", port, "-q", "2", "-m", "x"];
-        let done = run(declic(&[&at[..], &login, &["-t", topic]].concat()), b"");
-        assert_eq!(done.code, 0);
-        assert_eq!(sub.end(), (0, vec!["x".to_owned()]));
-    }
-    near.signal("-TERM");
-    assert_eq!(near.end(), (0, vec![]));
-}

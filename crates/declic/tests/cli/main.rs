@@ -1,6 +1,8 @@
 //! The command line as people and scripts use it: the built program, a broker in this process, and
 //! sockets on loopback. Nothing here sleeps; everything waits with a limit.
 
+#[cfg(unix)]
+mod bridge;
 mod broker;
 #[cfg(unix)]
 mod control;
