@@ -24,6 +24,8 @@ mod serial;
 mod signals;
 mod state;
 mod stdin;
+#[cfg(unix)]
+mod systemd;
 #[cfg(test)]
 mod testing;
 mod timestamp;

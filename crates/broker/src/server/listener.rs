@@ -88,6 +88,25 @@ impl Listener {
         }
     }
 
+    /// A socket that listens already.
+    pub(super) fn take(
+        socket: std::net::TcpListener,
+        token: Token,
+        registry: &Registry,
+    ) -> Result<Self, BindError> {
+        socket.set_nonblocking(true).map_err(BindError::system)?;
+        let mut socket = TcpListener::from_std(socket);
+        registry
+            .register(&mut socket, token, Interest::READABLE)
+            .map_err(BindError::system)?;
+        Ok(Self {
+            address: socket.local_addr().map_err(BindError::system)?,
+            socket,
+            ready: false,
+            retry_at: None,
+        })
+    }
+
     /// Somebody wants to connect.
     pub(super) const fn wake(&mut self) {
         self.ready = true;

@@ -207,6 +207,19 @@ impl Broker {
         })
     }
 
+    /// Listens on one more socket for plain TCP: one that whoever started the process has opened,
+    /// such as systemd.
+    ///
+    /// # Errors
+    /// The socket can't be watched.
+    pub fn listen_on(&mut self, socket: std::net::TcpListener) -> Result<(), BindError> {
+        let token = Token(FIRST_LISTENER.0 - self.listeners.len());
+        let listener = Listener::take(socket, token, self.poll.registry())?;
+        self.addresses.push(listener.address);
+        self.listeners.push(listener);
+        Ok(())
+    }
+
     /// Where it listens, in the order of [`Config::listeners`], with the ports that the system
     /// chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
