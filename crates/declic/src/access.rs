@@ -43,6 +43,19 @@ pub struct AccessArgs {
     /// Empty lines and lines that begin with # are left out.
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
+
+    /// What else is listened on.
+    #[arg(skip)]
+    pub others: Others,
+}
+
+/// What is listened on besides plain TCP.
+#[derive(Debug, Clone, Default)]
+pub struct Others {
+    /// There is something, so nothing is listened on by default.
+    pub is_any: bool,
+    /// Addresses at which whoever reaches them needs no certificate.
+    pub open: Vec<SocketAddr>,
 }
 
 /// Where to listen, and who may connect.
@@ -82,6 +95,7 @@ impl From<&Settings> for AccessArgs {
             lan: settings.lan,
             anonymous: settings.anonymous,
             users: settings.users.clone(),
+            others: Others::default(),
         }
     }
 }
@@ -112,6 +126,7 @@ impl AccessArgs {
         }
         let is_chosen = self.lan || !self.listen.is_empty();
         let listen = match self.listen.as_slice() {
+            [] if self.others.is_any => Vec::new(),
             [] if self.lan => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
             [] => vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))],
             chosen => chosen.to_vec(),
@@ -129,7 +144,10 @@ impl AccessArgs {
         } else {
             (declic_broker::Access::Anonymous, None)
         };
-        let open = listen.iter().find(|address| !address.ip().is_loopback());
+        let reached = listen.iter().chain(&self.others.open);
+        let open = reached
+            .into_iter()
+            .find(|address| !address.ip().is_loopback());
         if let (Some(address), None, false) = (open, &own, self.anonymous) {
             return Err(Error::new(
                 ExitCode::Usage,

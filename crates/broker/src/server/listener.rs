@@ -88,23 +88,16 @@ impl Listener {
         }
     }
 
-    /// A socket that listens already.
+    /// A socket that listens already. Returns its address too.
     pub(super) fn take(
         socket: std::net::TcpListener,
         token: Token,
         registry: &Registry,
-    ) -> Result<Self, BindError> {
-        socket.set_nonblocking(true).map_err(BindError::system)?;
-        let mut socket = TcpListener::from_std(socket);
-        registry
-            .register(&mut socket, token, Interest::READABLE)
-            .map_err(BindError::system)?;
-        Ok(Self {
-            address: socket.local_addr().map_err(BindError::system)?,
-            socket,
-            ready: false,
-            retry_at: None,
-        })
+    ) -> io::Result<(Self, SocketAddr)> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let listener = Self::new(TcpListener::from_std(socket), token, registry)?;
+        Ok((listener, address))
     }
 
     /// Somebody wants to connect.

@@ -214,8 +214,9 @@ impl Broker {
     /// The socket can't be watched.
     pub fn listen_on(&mut self, socket: std::net::TcpListener) -> Result<(), BindError> {
         let token = Token(FIRST_LISTENER.0 - self.listeners.len());
-        let listener = Listener::take(socket, token, self.poll.registry())?;
-        self.addresses.push(listener.address);
+        let (listener, address) =
+            Listener::take(socket, token, self.poll.registry()).map_err(BindError::system)?;
+        self.addresses.tcp.push(address);
         self.listeners.push(listener);
         Ok(())
     }

@@ -6,8 +6,8 @@ use toml::de::DeValue;
 use super::Settings;
 use super::bridge::BridgeSettings;
 use super::value::{
-    Addresses, Bytes, Choice, Count, File, Kind, OrNone, Quality, SlowConsumers, Switch, Text,
-    Time, Version, Way,
+    Addresses, Bytes, Choice, Count, File, Files, Kind, OrNone, Quality, SlowConsumers, Switch,
+    Text, Texts, Time, Version, Way,
 };
 
 /// A table of the file.
@@ -58,8 +58,35 @@ pub const SECTIONS: &[Section] = &[
                 "addresses",
                 Addresses: Vec<std::net::SocketAddr>,
                 listen,
-                "Addresses to listen on. An empty list stands for 127.0.0.1:1883, which only this \
-                 machine can reach, or with `lan` for 0.0.0.0:1883. (--listen)"
+                "Addresses to listen on without TLS. Where nothing is listened on at all, an empty \
+                 list stands for 127.0.0.1:1883, which only this machine can reach, or with `lan` \
+                 for 0.0.0.0:1883. (--listen)"
+            ),
+            key!(
+                "tls",
+                Addresses: Vec<std::net::SocketAddr>,
+                tls_listen,
+                "Addresses to listen on with TLS; the usual port is 8883. (--listen-tls)"
+            ),
+            key!(
+                "http",
+                Addresses: Vec<std::net::SocketAddr>,
+                http_listen,
+                "Addresses to listen on for HTTP: MQTT over WebSocket at /mqtt, /health, and for \
+                 Prometheus /metrics. (--listen-http)"
+            ),
+            key!(
+                "https",
+                Addresses: Vec<std::net::SocketAddr>,
+                https_listen,
+                "The same with TLS. (--listen-https)"
+            ),
+            key!(
+                "unix",
+                Files: Vec<std::path::PathBuf>,
+                unix_listen,
+                "Unix sockets to listen on. Who may enter their directory may connect. Not on \
+                 Windows. (--listen-unix)"
             ),
             key!(
                 "lan",
@@ -81,6 +108,71 @@ pub const SECTIONS: &[Section] = &[
                 tcp_keep_alive,
                 "After how much silence TCP asks whether a client is still there that announces no \
                  keep-alive of its own; 0 for never."
+            ),
+        ],
+    },
+    Section {
+        name: "tls",
+        doc: "Certificates, in files of PEM. They are read again on SIGHUP and `declic broker ctl \
+              reload`; a broken file changes nothing.",
+        keys: &[
+            key!(
+                "certificate",
+                File: Option<std::path::PathBuf>,
+                tls.certificate,
+                "The broker's certificate, and behind it those that lead to one that clients trust. \
+                 (--certificate)"
+            ),
+            key!(
+                "key",
+                File: Option<std::path::PathBuf>,
+                tls.key,
+                "The key of the first certificate. (--key)"
+            ),
+            key!(
+                "client_ca",
+                File: Option<std::path::PathBuf>,
+                tls.client_ca,
+                "Certificates whose holders may vouch for clients. A client with a certificate from \
+                 one of them is the user whom its common name says, and needs no password."
+            ),
+            key!(
+                "client_crl",
+                File: Option<std::path::PathBuf>,
+                tls.client_crl,
+                "Clients' certificates that count no more, from the same authorities."
+            ),
+            key!(
+                "require_client_certificate",
+                Switch: bool,
+                tls.require_client_certificate,
+                "Turn away clients without a certificate."
+            ),
+        ],
+    },
+    Section {
+        name: "http",
+        doc: "What the HTTP port serves.",
+        keys: &[
+            key!(
+                "public_pages",
+                Switch: bool,
+                public_pages,
+                "Let other machines see the pages that tell about the broker, such as /metrics. \
+                 /health may be seen by everyone."
+            ),
+            key!(
+                "origins",
+                Texts: Vec<String>,
+                web_origins,
+                "Web pages that may connect over WebSocket although they come from another host, \
+                 such as \"https://example.org\"; \"*\" for all."
+            ),
+            key!(
+                "threads",
+                Count: usize,
+                threads,
+                "Threads for TLS, WebSocket and HTTP; 0 for one per core, four at most."
             ),
         ],
     },

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use declic_broker::{Durability, Limits, StoreConfig};
+use declic_broker::{Durability, Limits, StoreConfig, Tls};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,7 +30,15 @@ use keys::{Key, SECTIONS};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub listen: Vec<SocketAddr>,
+    pub tls_listen: Vec<SocketAddr>,
+    pub http_listen: Vec<SocketAddr>,
+    pub https_listen: Vec<SocketAddr>,
+    pub unix_listen: Vec<PathBuf>,
     pub lan: bool,
+    pub tls: TlsSettings,
+    pub public_pages: bool,
+    pub web_origins: Vec<String>,
+    pub threads: usize,
     pub anonymous: bool,
     pub users: Option<PathBuf>,
     pub limits: Limits,
@@ -53,7 +61,15 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            tls_listen: Vec::new(),
+            http_listen: Vec::new(),
+            https_listen: Vec::new(),
+            unix_listen: Vec::new(),
             lan: false,
+            tls: TlsSettings::default(),
+            public_pages: false,
+            web_origins: Vec::new(),
+            threads: 0,
             anonymous: false,
             users: None,
             limits: Limits::default(),
@@ -81,6 +97,38 @@ pub enum DurabilityMode {
     Interval,
     /// When the system gets round to it
     Never,
+}
+
+/// Certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsSettings {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
+    pub client_crl: Option<PathBuf>,
+    pub require_client_certificate: bool,
+}
+
+impl TlsSettings {
+    /// The certificates for the broker, if there are any.
+    ///
+    /// # Errors
+    /// One of certificate and key is missing, or both are and `is_needed`.
+    pub fn resolve(&self, is_needed: bool) -> Result<Option<Tls>, Error> {
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Ok(Some(Tls {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                client_ca: self.client_ca.clone(),
+                client_crl: self.client_crl.clone(),
+                require_client_certificate: self.require_client_certificate,
+            })),
+            (None, None) if !is_needed => Ok(None),
+            _ => Err(Error::new(ExitCode::Usage, "can't listen with TLS")
+                .because("there is no certificate with its key")
+                .remedy("Name both: --certificate FILE --key FILE.")),
+        }
+    }
 }
 
 impl Settings {

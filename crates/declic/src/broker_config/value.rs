@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use declic_broker::SlowConsumer;
 use declic_broker::bridge::Direction;
 use declic_mqtt::{ProtocolVersion, QoS};
+use toml::Spanned;
 use toml::de::DeValue;
 
 /// A way to write a `T` in TOML.
@@ -278,6 +279,47 @@ impl Kind<Vec<SocketAddr>> for Addresses {
 
     fn write(value: &Vec<SocketAddr>) -> String {
         let items: Vec<_> = value.iter().map(|one| format!("\"{one}\"")).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
+/// Several texts.
+pub struct Texts;
+
+impl Kind<Vec<String>> for Texts {
+    fn allowed() -> String {
+        "a list of texts".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<Vec<String>> {
+        let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
+        value.as_array()?.iter().map(text).collect()
+    }
+
+    fn write(value: &Vec<String>) -> String {
+        let items: Vec<_> = value.iter().map(|one| quoted(one)).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
+/// The names of several files.
+pub struct Files;
+
+impl Kind<Vec<PathBuf>> for Files {
+    fn allowed() -> String {
+        "a list of names of files".to_owned()
+    }
+
+    fn read(value: &DeValue<'_>) -> Option<Vec<PathBuf>> {
+        let texts = <Texts as Kind<Vec<String>>>::read(value)?;
+        Some(texts.into_iter().map(PathBuf::from).collect())
+    }
+
+    fn write(value: &Vec<PathBuf>) -> String {
+        let items: Vec<_> = value
+            .iter()
+            .map(|one| quoted(&one.to_string_lossy()))
+            .collect();
         format!("[{}]", items.join(", "))
     }
 }

@@ -13,7 +13,7 @@ use declic_mqtt::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 #[cfg(unix)]
-pub use server::Control;
+pub use server::{Control, Reload};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,5 +10,7 @@ mod documentation;
 mod errors;
 mod harness;
 mod publish;
+#[cfg(unix)]
+mod service;
 mod subscribe;
 mod versions;

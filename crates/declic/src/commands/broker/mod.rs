@@ -2,36 +2,26 @@
 
 mod config;
 mod ctl;
+mod serve;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Subcommand;
-use declic_broker::bridge::Bridge;
-use declic_broker::{Broker, Config, Handle};
-#[cfg(unix)]
-use tracing::info;
 
-use crate::access::{Access, AccessArgs, cannot_listen};
-use crate::announce::Announcement;
+use crate::access::{AccessArgs, parse_address};
 use crate::broker_config::{DurabilityMode, Settings, parse_bytes};
 use crate::cli::OUTPUT;
-#[cfg(unix)]
-use crate::control::{Control, Place};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::json::Object;
-use crate::log::{Log, LogFormat, LogLevel};
-#[cfg(unix)]
-use crate::printer::Color;
+use crate::log::{LogFormat, LogLevel};
 use crate::printer::Printer;
-use crate::signals;
 
 /// Run an MQTT broker for boards and any other client
 ///
 /// It speaks MQTT 3.1.1 and 5.0. Each address it listens on is printed as a line `listening on
-/// mqtt://ADDR:PORT`. Ctrl-C or SIGTERM ends it in good order.
+/// mqtt://ADDR:PORT`. Ctrl-C or SIGTERM ends it in good order; SIGHUP has it read its files again.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -46,6 +36,30 @@ pub struct Args {
 
     #[command(flatten)]
     access: AccessArgs,
+
+    /// Listen on this address with TLS; may be given several times
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address, help_heading = LISTENING)]
+    listen_tls: Vec<SocketAddr>,
+
+    /// Listen on this address for MQTT over WebSocket, /health and /metrics; several times
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address, help_heading = LISTENING)]
+    listen_http: Vec<SocketAddr>,
+
+    /// The same with TLS; may be given several times
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address, help_heading = LISTENING)]
+    listen_https: Vec<SocketAddr>,
+
+    /// Listen on this Unix socket; may be given several times
+    #[arg(long, value_name = "PATH", help_heading = LISTENING)]
+    listen_unix: Vec<PathBuf>,
+
+    /// The certificate for TLS, and those that lead to one that clients trust (PEM)
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    certificate: Option<PathBuf>,
+
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    key: Option<PathBuf>,
 
     /// Keep retained messages and lasting sessions in this directory
     ///
@@ -117,78 +131,8 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     match &args.command {
         Some(Command::Config(args)) => config::run(args, printer),
         Some(Command::Ctl(args)) => ctl::run(args, printer),
-        None => serve(args, &printer.with_json(args.json)),
+        None => serve::run(args, &printer.with_json(args.json)),
     }
-}
-
-fn serve(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
-    let settings = args.settings(printer)?;
-    Log::start(settings.log_level, settings.log_format, printer);
-    let access = AccessArgs::from(&settings).resolve()?;
-    let broker = Broker::bind(Config {
-        listeners: access.listen.clone(),
-        access: access.access.clone(),
-        limits: settings.limits.clone(),
-        store: settings.store(),
-        sys_interval: settings.sys_interval,
-        tcp_keep_alive: settings.tcp_keep_alive,
-        ..Config::default()
-    })
-    .map_err(|error| cannot_listen(&error))?;
-    #[cfg(unix)]
-    let _control = args.control(&settings, broker.handle())?;
-    let _announcement = settings
-        .announce
-        .then(|| Announcement::start(broker.local_addrs()));
-    let bridges = start_bridges(&settings, &broker.handle())?;
-    let handle = broker.handle();
-    signals::on_stop(move || {
-        // What is on its way over them is finished first.
-        let mut bridges = bridges.lock().unwrap_or_else(PoisonError::into_inner);
-        bridges.iter().for_each(Bridge::stop);
-        bridges.clear();
-        handle.shutdown();
-    })?;
-    announce(&broker, &access, printer)?;
-    broker
-        .run()
-        .map_err(|error| Error::new(ExitCode::Failure, "the broker had to stop").because(error))?;
-    Ok(ExitCode::Success)
-}
-
-/// Starts the bridges. They connect once the broker runs.
-fn start_bridges(settings: &Settings, handle: &Handle) -> Result<Arc<Mutex<Vec<Bridge>>>, Error> {
-    let mut bridges = Vec::new();
-    for settings in &settings.bridges {
-        let config = settings.resolve()?;
-        let bridge = Bridge::start(&config, handle).map_err(|error| {
-            let what = format!("can't bridge {:?}", config.name);
-            Error::new(ExitCode::Usage, what).because(error)
-        })?;
-        bridges.push(bridge);
-    }
-    Ok(Arc::new(Mutex::new(bridges)))
-}
-
-fn announce(broker: &Broker, access: &Access, printer: &Printer) -> Result<(), Error> {
-    for address in broker.local_addrs() {
-        let url = format!("mqtt://{address}");
-        printer.event(
-            format_args!("listening on {url}"),
-            &Object::new().text("event", "listening").text("url", &url),
-        )?;
-    }
-    if let Some(own) = access.own.as_ref().filter(|_| access.is_generated) {
-        let (name, password) = (&own.name, &own.password);
-        printer.event(
-            format_args!("clients log in as user {name} with password {password}"),
-            &Object::new()
-                .text("event", "login")
-                .text("user", name)
-                .text("password", password),
-        )?;
-    }
-    Ok(())
 }
 
 impl Args {
@@ -199,6 +143,13 @@ impl Args {
             None => Settings::default(),
         };
         self.access.apply(&mut settings);
+        replace_list(&mut settings.tls_listen, &self.listen_tls);
+        replace_list(&mut settings.http_listen, &self.listen_http);
+        replace_list(&mut settings.https_listen, &self.listen_https);
+        replace_list(&mut settings.unix_listen, &self.listen_unix);
+        let tls = &mut settings.tls;
+        replace(&mut tls.certificate, self.certificate.clone().map(Some));
+        replace(&mut tls.key, self.key.clone().map(Some));
         let limits = &mut settings.limits;
         replace(&mut limits.connections, self.max_connections);
         replace(&mut limits.packet_size, self.max_packet_size);
@@ -219,34 +170,6 @@ impl Args {
         replace(&mut settings.control_socket, self.control.clone());
         Ok(settings)
     }
-
-    /// Answers on the control socket.
-    #[cfg(unix)]
-    fn control(&self, settings: &Settings, handle: Handle) -> Result<Option<Control>, Error> {
-        let args = self.clone();
-        let reload = move || args.reload();
-        Control::start(
-            &Place::of(&settings.control_socket),
-            handle,
-            Arc::new(reload),
-        )
-        .map_err(|error| {
-            let what = format!("can't be asked on {}", settings.control_socket);
-            Error::new(ExitCode::CannotListen, what)
-                .because(error)
-                .remedy("Choose another path with --control, or none.")
-        })
-    }
-
-    /// Reads the configuration again and takes over what can change while the broker runs.
-    #[cfg(unix)]
-    fn reload(&self) -> Result<(), String> {
-        let settings = self.settings(&Printer::new(Color::Never, false));
-        let settings = settings.map_err(|error| error.to_string())?;
-        Log::set_level(settings.log_level);
-        info!(level = ?settings.log_level, "configuration read again");
-        Ok(())
-    }
 }
 
 fn replace<T>(setting: &mut T, flag: Option<T>) {
@@ -255,6 +178,13 @@ fn replace<T>(setting: &mut T, flag: Option<T>) {
     }
 }
 
+fn replace_list<T: Clone>(setting: &mut Vec<T>, flags: &[T]) {
+    if !flags.is_empty() {
+        *setting = flags.to_vec();
+    }
+}
+
+const LISTENING: &str = "Listening";
 const LIMITS: &str = "Limits";
 
 const EXAMPLES: &str = "\
