@@ -392,6 +392,13 @@ const LIMITS: &[Key<Settings>] = &[
         "Connections at the same time; more are closed at once. (--max-connections)"
     ),
     key!(
+        "connections_per_address",
+        Count: usize,
+        limits.connections_per_address,
+        "Connections at the same time from one address; more are closed at once. The addresses of \
+         one IPv6 network (the first 64 bits) count as one."
+    ),
+    key!(
         "connect_timeout",
         Time: std::time::Duration,
         limits.connect_timeout,

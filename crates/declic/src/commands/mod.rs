@@ -28,7 +28,7 @@ pub enum Command {
     Flash(Box<flash::Args>),
     Monitor(monitor::Args),
     Config(config::Args),
-    Broker(broker::Args),
+    Broker(Box<broker::Args>),
     Pub(Box<publish::Args>),
     Sub(Box<subscribe::Args>),
     Bench(bench::Args),
