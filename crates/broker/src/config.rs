@@ -5,11 +5,13 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+#[cfg(feature = "hashes")]
+use std::sync::Arc;
 use std::time::Duration;
 
-use declic_mqtt::ReasonCode;
-
 use crate::engine::Limits;
+#[cfg(feature = "hashes")]
+use crate::hashes::Hash;
 
 /// Everything a [`Broker`](crate::Broker) has to know. The default listens on 127.0.0.1:1883 and
 /// accepts everyone there.
@@ -51,6 +53,10 @@ pub struct Config {
     pub threads: usize,
     /// Who may connect.
     pub access: Access,
+    /// A file that says who may publish and read what, in the form that
+    /// [`Rights::parse`](crate::Rights::parse) reads; `None` lets everyone do everything. It is read
+    /// again with [`Handle::reload`](crate::Handle::reload).
+    pub rights: Option<PathBuf>,
     /// What clients may use up.
     pub limits: Limits,
     /// How often the topics below `$SYS/broker` are brought up to date; zero for no such topics.
@@ -78,6 +84,7 @@ impl Default for Config {
             web_origins: Vec::new(),
             threads: 0,
             access: Access::Anonymous,
+            rights: None,
             limits: Limits::default(),
             sys_interval: Duration::ZERO,
             tcp_keep_alive: Duration::from_secs(60),
@@ -98,7 +105,7 @@ impl Config {
     }
 
     /// Threads for what has threads of its own.
-    #[cfg(any(feature = "tls", feature = "http"))]
+    #[cfg(any(feature = "tls", feature = "http", feature = "hashes"))]
     pub(crate) fn workers(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, |count| count.get().min(4)),
@@ -130,32 +137,27 @@ pub enum Access {
     Anonymous,
     /// Those who give the name and the password of one of the users.
     Passwords(Users),
-}
-
-impl Access {
-    /// Whether a client that gave this name and password may connect.
-    ///
-    /// # Errors
-    /// [`ReasonCode::BadUserNameOrPassword`] when not.
-    pub fn check(
-        &self,
-        user_name: Option<&str>,
-        password: Option<&[u8]>,
-    ) -> Result<(), ReasonCode> {
-        let Self::Passwords(users) = self else {
-            return Ok(());
-        };
-        if users.accept(user_name.unwrap_or_default(), password.unwrap_or_default()) {
-            Ok(())
-        } else {
-            Err(ReasonCode::BadUserNameOrPassword)
-        }
-    }
+    /// Those of a file in the form that [`Users::parse`] reads. It is read again with
+    /// [`Handle::reload`](crate::Handle::reload).
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Whether clients that give no user name may connect too.
+        anonymous: bool,
+    },
 }
 
 /// User names with their passwords: at least one, none of them empty.
 #[derive(Clone)]
-pub struct Users(BTreeMap<Box<str>, Box<[u8]>>);
+pub struct Users(BTreeMap<Box<str>, Secret>);
+
+/// What a user has to know.
+#[derive(Clone)]
+pub(crate) enum Secret {
+    Plain(Box<[u8]>),
+    #[cfg(feature = "hashes")]
+    Hashed(Arc<Hash>),
+}
 
 impl Users {
     /// One user.
@@ -166,12 +168,14 @@ impl Users {
         let mut users = Self(BTreeMap::new());
         users
             .insert(name, password)
-            .map_err(|why| InvalidUsers { line: 1, why })?;
+            .map_err(|why| InvalidUsers::new(1, "", why))?;
         Ok(users)
     }
 
     /// Users from a text with a line `name:password` for each. Lines that are empty or begin with
-    /// `#` say nothing. The password is all behind the first `:`.
+    /// `#` say nothing. The password is all behind the first `:`, as it is or, with the feature
+    /// `hashes`, as [`hash_password`](crate::hash_password) makes it; the password files of Mosquitto
+    /// may be used as they are. What looks like a hash and is none is an error.
     ///
     /// # Errors
     /// The line that is wrong, and why. A text without any user is an error too: it never means
@@ -189,13 +193,10 @@ impl Users {
                 Some((name, password)) => users.insert(name, password),
                 None => Err(UsersProblem::NoColon),
             };
-            added.map_err(|why| InvalidUsers { line: number, why })?;
+            added.map_err(|why| InvalidUsers::new(number, line, why))?;
         }
         if users.0.is_empty() {
-            return Err(InvalidUsers {
-                line: last.max(1),
-                why: UsersProblem::NoUser,
-            });
+            return Err(InvalidUsers::new(last.max(1), "", UsersProblem::NoUser));
         }
         Ok(users)
     }
@@ -213,18 +214,28 @@ impl Users {
         if password.is_empty() {
             return Err(UsersProblem::NoPassword);
         }
-        match self.0.insert(name.into(), password.as_bytes().into()) {
+        let secret = match parse_hash(password) {
+            None => Secret::Plain(password.as_bytes().into()),
+            Some(hash) => hash.map_err(UsersProblem::Hash)?,
+        };
+        match self.0.insert(name.into(), secret) {
             Some(_) => Err(UsersProblem::Twice),
             None => Ok(()),
         }
     }
 
-    /// Takes as long for a name that does not exist, and wherever a password differs.
-    fn accept(&self, name: &str, password: &[u8]) -> bool {
-        let user = self.0.get(name);
-        let expected = user.map_or(password, |password| password);
-        let same = equal_in_constant_time(expected, password);
-        user.is_some() && same
+    /// The user of a name.
+    pub(crate) fn secret(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+
+    /// A hash that costs what those of users cost; `None` when no password is hashed.
+    #[cfg(feature = "hashes")]
+    pub(crate) fn any_hash(&self) -> Option<&Arc<Hash>> {
+        self.0.values().find_map(|secret| match secret {
+            Secret::Hashed(hash) => Some(hash),
+            Secret::Plain(_) => None,
+        })
     }
 }
 
@@ -239,10 +250,40 @@ impl fmt::Debug for Users {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidUsers {
     line: usize,
+    column: usize,
     why: UsersProblem,
 }
 
 impl InvalidUsers {
+    fn new(number: usize, line: &str, why: UsersProblem) -> Self {
+        let behind_name = || line.chars().take_while(|one| *one != ':').count() + 2;
+        Self {
+            line: number,
+            column: match why {
+                UsersProblem::NoPassword | UsersProblem::Hash(_) => behind_name(),
+                _ => 1,
+            },
+            why,
+        }
+    }
+
+    /// The column in characters, counted from 1.
+    pub const fn column(&self) -> usize {
+        self.column
+    }
+
+    /// What is wrong, without the place.
+    pub(crate) const fn cause(&self) -> &'static str {
+        match self.why {
+            UsersProblem::NoColon => "no `:` between name and password",
+            UsersProblem::Name => "a user name is empty or contains `:`",
+            UsersProblem::NoPassword => "the password is empty",
+            UsersProblem::Twice => "the user is there already",
+            UsersProblem::NoUser => "no user at all; write one as `name:password`",
+            UsersProblem::Hash(why) => why,
+        }
+    }
+
     /// The line, counted from 1.
     pub const fn line(&self) -> usize {
         self.line
@@ -251,18 +292,7 @@ impl InvalidUsers {
 
 impl fmt::Display for InvalidUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {}: {}",
-            self.line,
-            match self.why {
-                UsersProblem::NoColon => "no `:` between name and password",
-                UsersProblem::Name => "a user name is empty or contains `:`",
-                UsersProblem::NoPassword => "the password is empty",
-                UsersProblem::Twice => "the user is there already",
-                UsersProblem::NoUser => "no user at all; write one as `name:password`",
-            }
-        )
+        write!(f, "line {}: {}", self.line, self.cause())
     }
 }
 
@@ -275,9 +305,27 @@ enum UsersProblem {
     NoPassword,
     Twice,
     NoUser,
+    Hash(&'static str),
 }
 
-fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
+/// `None` for what is no hash, but a password.
+#[cfg(feature = "hashes")]
+fn parse_hash(text: &str) -> Option<Result<Secret, &'static str>> {
+    Some(Hash::parse(text)?.map(|hash| Secret::Hashed(Arc::new(hash))))
+}
+
+#[cfg(not(feature = "hashes"))]
+fn parse_hash(text: &str) -> Option<Result<Secret, &'static str>> {
+    let known = ["$argon2", "$6$", "$7$"];
+    known
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+        .then_some(Err(
+            "hashes are not built in (feature `hashes` of declic-broker)",
+        ))
+}
+
+pub(crate) fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
     let mut difference = u8::from(expected.len() != given.len());
     for (index, byte) in given.iter().enumerate() {
         let other = expected.get(index).copied().unwrap_or(!byte);
@@ -316,24 +364,6 @@ mod tests {
         assert_eq!(problem("a:"), "line 1: the password is empty");
         assert_eq!(problem("a:b\n\na:c"), "line 3: the user is there already");
         assert_eq!(Users::parse("a:b\nc").expect_err("malformed").line(), 2);
-    }
-
-    #[test]
-    fn only_the_right_password_of_the_right_user_is_accepted() {
-        let users = Users::parse("# lamps\nlamp:se:cret \r\nbutton:x").expect("two users");
-        assert_eq!(users.len(), 2);
-        let access = Access::Passwords(users);
-        let check = |name, password: &[u8]| access.check(name, Some(password)).is_ok();
-        assert!(check(Some("lamp"), b"se:cret "));
-        assert!(check(Some("button"), b"x"));
-        assert!(!check(Some("lamp"), b"se:cret"));
-        assert!(!check(Some("lamp"), b"se:cret  "));
-        assert!(!check(Some("lamp"), b""));
-        assert!(!check(Some("nobody"), b"x"));
-        assert!(!check(Some(""), b""));
-        assert!(!check(None, b"x"));
-        assert!(access.check(Some("lamp"), None).is_err());
-        assert!(Access::Anonymous.check(None, None).is_ok());
     }
 
     #[test]

@@ -82,6 +82,8 @@
 pub mod bridge;
 mod config;
 mod engine;
+#[cfg(feature = "hashes")]
+mod hashes;
 pub mod metrics;
 mod server;
 mod sources;
@@ -90,9 +92,11 @@ mod store;
 pub use config::{Access, Config, InvalidUsers, Tls, Users};
 pub use engine::{
     Authenticate, Batch, Change, Cleared, ClientInfo, ClientPage, CloseReason, ConnId, Effect,
-    Engine, InvalidBatch, InvalidRecord, Limits, Restore, RetainedInfo, RetainedPage, SlowConsumer,
-    Stats, Ticket,
+    Engine, Identity, InvalidBatch, InvalidRecord, InvalidRights, Limits, Restore, RetainedInfo,
+    RetainedPage, Rights, SlowConsumer, Stats, Ticket,
 };
+#[cfg(feature = "hashes")]
+pub use hashes::{HashError, hash_password};
 pub use server::{
     BackupError, BindError, Broker, Client, Clients, Handle, ReloadError, RunError, Stopped,
 };

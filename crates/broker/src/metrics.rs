@@ -91,6 +91,7 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         dropped_too_large,
         dropped_retained,
         refused_publishes,
+        withheld,
         refused_subscriptions,
         protocol_errors,
         pauses,
@@ -252,6 +253,12 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             Counter,
             "Publishes refused: to $SYS, or to a topic with too many levels.",
             refused_publishes,
+        ),
+        (
+            "publishes_withheld_total",
+            Counter,
+            "Publishes not sent because the client may not read their topic.",
+            withheld,
         ),
         (
             "subscriptions_refused_total",

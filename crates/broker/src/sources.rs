@@ -13,20 +13,26 @@ pub struct SourceError {
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+struct Place {
     /// Counted from 1.
-    pub(crate) line: usize,
+    line: usize,
     /// In characters, counted from 1.
-    pub(crate) column: usize,
+    column: usize,
 }
 
 impl SourceError {
-    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
     pub(crate) fn new(path: &Path, why: impl fmt::Display) -> Self {
         Self {
             path: path.to_owned(),
             place: None,
             why: why.to_string(),
+        }
+    }
+
+    pub(crate) fn at(path: &Path, line: usize, column: usize, why: impl fmt::Display) -> Self {
+        Self {
+            place: Some(Place { line, column }),
+            ..Self::new(path, why)
         }
     }
 

@@ -34,13 +34,24 @@ pub struct Authenticate {
     pub password: Option<Box<[u8]>>,
 }
 
+/// Whom a client turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Nobody in particular.
+    Anonymous,
+    /// A user, by the name that rights know.
+    User(Box<str>),
+    /// A part of the owner itself, which may do everything.
+    Trusted,
+}
+
 impl Engine {
     /// The answer to an [`Effect::Authenticate`]: accept the client, or refuse it with a reason
     /// that a CONNACK can carry.
     pub fn handle_authenticated(
         &mut self,
         ticket: Ticket,
-        answer: Result<(), ReasonCode>,
+        answer: Result<Identity, ReasonCode>,
         now: Instant,
     ) {
         let Some(slot) = self.conns.slot(ticket.0) else {
@@ -62,7 +73,7 @@ impl Engine {
             Packet::decode(version, header, &packet[header.len()..])
         {
             match answer {
-                Ok(()) => self.accept(slot, &connect, now),
+                Ok(identity) => self.accept(slot, &connect, identity, now),
                 Err(reason) => self.refuse(slot, connect.version, reason, now),
             }
         }
@@ -108,7 +119,7 @@ impl Engine {
             );
         }
         if !self.authenticate {
-            return self.accept(slot, &connect, now);
+            return self.accept(slot, &connect, Identity::Anonymous, now);
         }
         let conn = self.conns.id(slot);
         self.conns[slot].state = State::Authenticating;
@@ -144,7 +155,7 @@ impl Engine {
         self.close(slot, CloseReason::Disconnected(disconnect.reason), now);
     }
 
-    fn accept(&mut self, slot: u32, connect: &Connect<'_>, now: Instant) {
+    fn accept(&mut self, slot: u32, connect: &Connect<'_>, identity: Identity, now: Instant) {
         if let Some(journal) = &mut self.journal {
             journal.touched = false;
         }
@@ -196,6 +207,11 @@ impl Engine {
             let reason = CloseReason::Protocol(ReasonCode::PacketTooLarge);
             return self.close(slot, reason, now);
         }
+        if let (Some(will), Some(rights)) = (&connect.will, &self.rights)
+            && !rights.identity_may_write(&identity, client_id, will.topic.as_str())
+        {
+            return self.refuse(slot, connect.version, ReasonCode::NotAuthorized, now);
+        }
         // `[MQTT-3.1.4-2]`, in 5.0 `[MQTT-3.1.4-3]`
         let found = self.find_session(client_id);
         if let Some(old) = found.and_then(|session| self.sessions[session as usize].conn) {
@@ -212,7 +228,12 @@ impl Engine {
                 return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
             }
         }
-        if connect.clean_start
+        let is_of_another = found.is_some_and(|session| {
+            let of = &self.sessions[session as usize].identity;
+            matches!(of, Some(Identity::User(_))) && of.as_ref() != Some(&identity)
+        });
+        // What waits for one user is for no other one who has the same client identifier.
+        if (connect.clean_start || is_of_another)
             && let Some(session) = found.take()
         {
             self.end_session(session, now);
@@ -238,6 +259,10 @@ impl Engine {
         let state = &mut self.sessions[session as usize];
         state.conn = Some(slot);
         state.expiry = expiry;
+        state.identity = Some(identity);
+        if self.rights.is_some() {
+            self.apply_rights(session);
+        }
         if let Some(will) = &connect.will {
             self.store_will(session, will);
         }

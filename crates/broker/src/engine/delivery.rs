@@ -219,6 +219,13 @@ impl Engine {
                     }
                     return None;
                 }
+                if let Some(rights) = &self.rights
+                    && state.is_withheld(rights, self.messages.get(message).topic())
+                {
+                    self.stats.withheld += 1;
+                    self.remove_in_flight(session, at);
+                    continue;
+                }
                 // `[MQTT-3.3.1-1]`
                 let dup = turn == Turn::Again;
                 let conn = &mut self.conns[slot];
@@ -272,6 +279,13 @@ impl Engine {
             let message = self.messages.get(&entry.message);
             if message.is_expired(now) {
                 self.stats.dropped_expired += 1;
+                self.drop_front(session);
+                continue;
+            }
+            if let Some(rights) = &self.rights
+                && state.is_withheld(rights, message.topic())
+            {
+                self.stats.withheld += 1;
                 self.drop_front(session);
                 continue;
             }
@@ -455,13 +469,20 @@ impl Engine {
                         return;
                     }
                     replay.after = Some(topic.into());
+                    let (granted, id) = (replay.qos, replay.id);
                     if self.messages.get(&kept.message).is_expired(now) {
+                        continue;
+                    }
+                    if let Some(rights) = &self.rights
+                        && state.is_withheld(rights, topic)
+                    {
+                        self.stats.withheld += 1;
                         continue;
                     }
                     let entry = Entry {
                         message: self.messages.share(&kept.message),
-                        ids: SubscriptionIds::one(replay.id),
-                        qos: kept.qos.min(replay.qos),
+                        ids: SubscriptionIds::one(id),
+                        qos: kept.qos.min(granted),
                         retain: true,
                     };
                     self.enqueue(session, entry);

@@ -21,6 +21,7 @@ mod receive;
 mod records;
 mod restore;
 mod retained;
+mod rights;
 mod routes;
 mod session;
 mod shared;
@@ -34,6 +35,7 @@ mod wills;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use declic_mqtt::packet::{DecodeError, Disconnect, Packet};
 use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
@@ -42,13 +44,14 @@ use slab::Slab;
 
 pub use admin::{Cleared, ClientInfo, ClientPage, RetainedInfo, RetainedPage};
 pub use batch::{Batch, Change, InvalidBatch};
-pub use connect::{Authenticate, Ticket};
+pub use connect::{Authenticate, Identity, Ticket};
 pub use connection::ConnId;
 pub use limits::Limits;
 pub use overflow::SlowConsumer;
 #[cfg(feature = "store")]
 pub(crate) use records::VERSION as RECORDS_VERSION;
 pub use restore::{InvalidRecord, Restore};
+pub use rights::{InvalidRights, Rights};
 pub use stats::Stats;
 
 use connection::{Connections, State, pause};
@@ -72,7 +75,7 @@ use tree::Tree;
 /// - *getters*: [`Self::stats`], [`Self::limits`];
 /// - *`handle_*`*, something happened outside: [`Self::handle_open`], [`Self::handle_bytes`],
 ///   [`Self::handle_closed`], [`Self::handle_authenticated`], [`Self::handle_timeout`];
-/// - *verbs*, something the owner wants: [`Self::shutdown`];
+/// - *verbs*, something the owner wants: [`Self::shutdown`], [`Self::set_rights`];
 /// - *`poll_*`* and [`Self::fill`], what the owner has to do: first [`Self::poll_effect`] until
 ///   `None`, then for each connection of [`Self::poll_ready`] write what [`Self::fill`] gives, and
 ///   come back at [`Self::poll_timeout`] at the latest.
@@ -136,6 +139,8 @@ pub struct Engine {
     assigned: u64,
     /// What is to be stored; `None` without a store.
     journal: Option<Box<Journal>>,
+    /// Who may publish and read what; `None` when everyone may do everything.
+    rights: Option<Arc<Rights>>,
     stats: Stats,
 }
 
@@ -282,6 +287,7 @@ impl Engine {
             in_flight: 0,
             assigned: 0,
             journal: None,
+            rights: None,
             stats: Stats::default(),
         }
     }
@@ -444,7 +450,13 @@ impl Engine {
         conn.timer = None;
         let reason = match conn.state {
             State::Free | State::Closing => return,
-            State::Opened | State::Authenticating => CloseReason::ConnectTimeout,
+            State::Opened => CloseReason::ConnectTimeout,
+            State::Authenticating => {
+                // It is the owner who takes long; it answers in any case.
+                let deadline = now + self.limits.connect_timeout;
+                conn.timer = Some(self.timers.set(deadline, Timer::Connection(slot)));
+                return;
+            }
             State::Connected => CloseReason::KeepAliveTimeout,
         };
         if conn.state == State::Connected {

@@ -209,10 +209,15 @@ impl Engine {
             self.stats.refused_publishes += 1;
             return ReasonCode::NotAuthorized;
         }
+        let session = self.conns[slot].session;
+        if self.rights.is_some() && !session.is_some_and(|session| self.may_write(session, topic)) {
+            self.stats.refused_publishes += 1;
+            return ReasonCode::NotAuthorized;
+        }
         let outgoing = Outgoing {
             qos: publish.delivery.qos(),
             retain: publish.retain,
-            from: self.conns[slot].session,
+            from: session,
         };
         let route = self
             .routes
@@ -363,6 +368,10 @@ impl Engine {
         shared: bool,
     ) -> bool {
         let session = run[0].session;
+        if self.rights.is_some() && self.is_withheld(session, message) {
+            self.stats.withheld += 1;
+            return false;
+        }
         let own = outgoing.from == Some(session);
         let mut wanted = run.iter().filter(|one| !(own && one.no_local()));
         let Some(first) = wanted.next() else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use declic_mqtt::packet::SubscriptionId;
 use declic_mqtt::{Instant, PacketId, QoS};
 
+use super::connect::Identity;
 use super::messages::MessageRef;
 use super::timers::{Timer, TimerId};
 use super::tree::Place;
@@ -37,6 +38,10 @@ pub(super) struct Session {
     timer: Option<TimerId>,
     /// Retained messages that are still to be looked for.
     pub(super) replays: Option<Box<Replays>>,
+    /// Whose it is; `None` for one that was kept from an earlier run, until its client is back.
+    pub(super) identity: Option<Identity>,
+    /// Not all that may come to it may be read; each message is looked at.
+    pub(super) is_checked: bool,
 }
 
 /// A message that waits for a client.
@@ -128,6 +133,8 @@ impl Session {
             lost_at: Instant::ZERO,
             timer: None,
             replays: None,
+            identity: None,
+            is_checked: false,
         }
     }
 

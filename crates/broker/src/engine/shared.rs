@@ -31,9 +31,14 @@ impl Engine {
             return false;
         };
         let (sessions, limit) = (&self.sessions, self.limits.queued_messages);
+        let rights = self.rights.as_deref();
+        let topic = self.messages.get(message).topic();
         let mut chosen: Option<&Subscriber> = None;
         for member in group.members() {
             let state = &sessions[member.session as usize];
+            if rights.is_some_and(|rights| state.is_withheld(rights, topic)) {
+                continue;
+            }
             if state.conn.is_some() && state.queue.len() < limit {
                 chosen = Some(member);
                 break;

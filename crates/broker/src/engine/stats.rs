@@ -58,9 +58,12 @@ pub struct Stats {
     pub dropped_too_large: u64,
     /// Messages that were not retained because of a limit.
     pub dropped_retained: u64,
-    /// Publishes refused: to `$SYS`, or to a topic with too many levels.
+    /// Publishes and wills refused: to `$SYS`, to a topic with too many levels, or without the
+    /// right.
     pub refused_publishes: u64,
-    /// Subscriptions refused because of a limit.
+    /// Publishes not sent because the client may not read their topic.
+    pub withheld: u64,
+    /// Subscriptions refused because of a limit, or because nothing of it may be read.
     pub refused_subscriptions: u64,
     /// Connections that were closed because the peer broke the protocol.
     pub protocol_errors: u64,

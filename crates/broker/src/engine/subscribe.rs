@@ -7,6 +7,7 @@ use declic_mqtt::packet::{
 use declic_mqtt::{QoS, ReasonCode, TopicFilter};
 
 use super::Engine;
+use super::rights::Coverage;
 use super::session::Replay;
 use super::tree::{Subscriber, sends_retained};
 
@@ -57,6 +58,17 @@ impl Engine {
         if levels > self.limits.topic_levels {
             self.stats.refused_subscriptions += 1;
             return ReasonCode::TopicFilterInvalid;
+        }
+        let state = &mut self.sessions[session as usize];
+        if let Some(rights) = &self.rights {
+            match state.coverage(rights, filter) {
+                Coverage::All => {}
+                Coverage::Some => state.is_checked = true,
+                Coverage::Nothing => {
+                    self.stats.refused_subscriptions += 1;
+                    return ReasonCode::NotAuthorized;
+                }
+            }
         }
         let state = &self.sessions[session as usize];
         let is_full = state.subscriptions.len() >= self.limits.subscriptions

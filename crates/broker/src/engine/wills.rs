@@ -46,6 +46,11 @@ impl Engine {
         if let Some(journal) = &mut self.journal {
             journal.record_changed(session);
         }
+        let topic = self.messages.get(&will.message).topic();
+        if self.rights.is_some() && !self.may_write(session, topic) {
+            self.stats.refused_publishes += 1;
+            return self.messages.release(will.message);
+        }
         let expires = will
             .expiry
             .map(|expiry| now + Duration::from_secs(u64::from(expiry)));

@@ -72,6 +72,19 @@ impl Handle {
         receiver.recv().map_err(|_| Stopped)
     }
 
+    /// Tells the broker how the check of a password went.
+    #[cfg(feature = "hashes")]
+    pub(super) fn verified(
+        &self,
+        digest: [u8; 32],
+        epoch: u64,
+        is_right: bool,
+    ) -> Result<(), Stopped> {
+        self.send(Command::Run(Box::new(move |broker, now| {
+            broker.verified(digest, epoch, is_right, now);
+        })))
+    }
+
     /// Has the broker serve a connection that is plain MQTT from here on.
     #[cfg(any(feature = "tls", feature = "http"))]
     pub(super) fn adopt(

@@ -6,6 +6,8 @@ mod durable;
 #[cfg(any(feature = "tls", feature = "http"))]
 mod front;
 mod handle;
+#[cfg(feature = "hashes")]
+mod hashing;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "bridge")]
@@ -13,6 +15,7 @@ mod join;
 mod listener;
 #[cfg(any(unix, feature = "tls", feature = "http", feature = "bridge"))]
 mod pair;
+mod passwords;
 mod peer;
 mod reload;
 mod socket;
@@ -30,6 +33,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel}
 use std::time::Duration;
 
 use declic_mqtt::Instant;
+#[cfg(feature = "hashes")]
+use declic_mqtt::ReasonCode;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{debug, info, warn};
@@ -42,12 +47,15 @@ pub use reload::ReloadError;
 
 use crate::store::Store;
 use crate::store::worker::Worker;
-use crate::{Access, CloseReason, Config, ConnId, Effect, Engine, Stats};
+use crate::{
+    Access, Authenticate, CloseReason, Config, ConnId, Effect, Engine, Identity, Stats, Users,
+};
 use admission::Admission;
 #[cfg(any(feature = "tls", feature = "http"))]
 use front::{Front, Shared, Speech};
 use handle::Command;
 use listener::Listener;
+use passwords::Passwords;
 use peer::Peer;
 use reload::Sources;
 use socket::{Received, Socket};
@@ -75,7 +83,9 @@ pub struct Broker {
     admission: Arc<Admission>,
     #[cfg(any(feature = "tls", feature = "http"))]
     front: Option<Front>,
-    access: Access,
+    passwords: Passwords,
+    #[cfg(feature = "hashes")]
+    threads: usize,
     engine: Engine,
     /// By [`ConnId::index`].
     sockets: Vec<Option<Socket>>,
@@ -148,9 +158,34 @@ impl Broker {
 
     fn bind_with(config: Config, mut store: Option<Box<dyn Store>>) -> Result<Self, BindError> {
         let mut engine = Engine::new(config.limits.clone(), config.hash_seed);
-        if matches!(config.access, Access::Passwords(_)) {
+        let sources = Sources::load(&config)?;
+        let rights = sources.rights()?;
+        let wants_names = rights.is_some()
+            || !matches!(config.access, Access::Anonymous)
+            || config
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.client_ca.is_some());
+        if wants_names {
             engine = engine.with_authentication();
         }
+        engine.set_rights(rights);
+        #[cfg(feature = "hashes")]
+        let (threads, hashing) = (
+            config.workers(),
+            hashing::Hashing::new().map_err(BindError::system)?,
+        );
+        let (users, anonymous) = match &config.access {
+            Access::Anonymous => (None, true),
+            Access::Passwords(users) => (Some(users.clone()), false),
+            Access::File { anonymous, .. } => (sources.users()?, *anonymous),
+        };
+        let passwords = Passwords::new(
+            users,
+            anonymous,
+            #[cfg(feature = "hashes")]
+            hashing,
+        );
         let mut origin = Instant::ZERO;
         if let Some(store) = &mut store {
             engine = engine.with_store();
@@ -176,8 +211,7 @@ impl Broker {
             listeners.push(Listener::bind_unix(path.clone(), token, poll.registry())?);
         }
         let (sender, commands) = channel();
-        let sources = Arc::new(Sources::load(&config)?);
-        let handle = Handle::new(sender, Arc::clone(&waker), sources);
+        let handle = Handle::new(sender, Arc::clone(&waker), Arc::new(sources));
         let admission = Arc::new(Admission::new(&config.limits));
         #[cfg(any(feature = "tls", feature = "http"))]
         let front = bind_front(&config, &handle, &admission, &mut addresses)?;
@@ -190,7 +224,9 @@ impl Broker {
             admission,
             #[cfg(any(feature = "tls", feature = "http"))]
             front,
-            access: config.access,
+            passwords,
+            #[cfg(feature = "hashes")]
+            threads,
             sockets: Vec::new(),
             readable: VecDeque::new(),
             writable: VecDeque::new(),
@@ -262,6 +298,10 @@ impl Broker {
     pub fn run(mut self) -> Result<(), RunError> {
         let mut events = Events::with_capacity(EVENTS);
         let mut buffer = vec![0; BUFFER_SIZE];
+        #[cfg(feature = "hashes")]
+        self.passwords
+            .start(self.threads, &self.handle)
+            .map_err(RunError)?;
         #[cfg(any(feature = "tls", feature = "http"))]
         if let Some(front) = &mut self.front {
             front.start().map_err(RunError)?;
@@ -484,18 +524,49 @@ impl Broker {
                     }
                 }
                 Effect::Authenticate(asked) => {
-                    let user_name = asked.user_name.as_deref();
-                    let peer = socket(&mut self.sockets, asked.conn).map(|one| &one.peer);
-                    let answer = match peer {
-                        // From inside, or vouched for by a certificate.
-                        Some(peer) if peer.is_inside() || peer.user().is_some() => Ok(()),
-                        _ => self.access.check(user_name, asked.password.as_deref()),
-                    };
-                    self.engine.handle_authenticated(asked.ticket, answer, now);
+                    if let Some(answer) = self.identify(&asked) {
+                        self.engine.handle_authenticated(asked.ticket, answer, now);
+                    }
                 }
                 Effect::Connected { .. } | Effect::Disconnected { .. } => self.tell(effect),
             }
         }
+    }
+
+    /// Who somebody is; `None` when it takes longer to find out.
+    fn identify(&mut self, asked: &Authenticate) -> Option<passwords::Answer> {
+        let peer = socket(&mut self.sockets, asked.conn).map(|one| &one.peer);
+        if peer.is_some_and(Peer::is_inside) {
+            return Some(Ok(Identity::Trusted));
+        }
+        if let Some(user) = peer.and_then(Peer::user) {
+            // Vouched for by a certificate.
+            return Some(Ok(Identity::User(user.into())));
+        }
+        let address = peer.and_then(Peer::ip);
+        self.passwords.check(asked, address)
+    }
+
+    /// A password was checked.
+    #[cfg(feature = "hashes")]
+    fn verified(&mut self, digest: [u8; 32], epoch: u64, is_right: bool, now: Instant) {
+        if let Some((answer, tickets)) = self.passwords.verified(digest, epoch, is_right) {
+            for ticket in tickets {
+                self.engine
+                    .handle_authenticated(ticket, answer.clone(), now);
+            }
+        }
+    }
+
+    /// Others may connect from now on. Those who are connected stay.
+    #[cfg_attr(not(feature = "hashes"), expect(unused_variables))]
+    fn set_users(&mut self, users: Users, now: Instant) {
+        #[cfg(feature = "hashes")]
+        for ticket in self.passwords.forget() {
+            let busy = Err(ReasonCode::ServerBusy);
+            self.engine.handle_authenticated(ticket, busy, now);
+        }
+        self.passwords.set_users(users);
     }
 
     /// Writes to every connection that has something to be written and can take it.

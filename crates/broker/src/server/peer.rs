@@ -49,6 +49,15 @@ impl Peer {
         matches!(self, Self::Other(origin) if origin.transport == Transport::Inside)
     }
 
+    /// The address it comes from.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        let address = match self {
+            Self::Tcp(address) => Some(address),
+            Self::Other(origin) => origin.address.as_ref(),
+        };
+        address.map(SocketAddr::ip)
+    }
+
     /// The user whom the client's certificate names.
     pub(super) fn user(&self) -> Option<&str> {
         match self {

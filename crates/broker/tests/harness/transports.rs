@@ -1,5 +1,7 @@
 //! The same client over each transport, and certificates for it.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

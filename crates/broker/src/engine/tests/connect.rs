@@ -4,7 +4,7 @@ use declic_mqtt::ReasonCode;
 use declic_mqtt::packet::{Connect, Disconnect, Packet, Properties, Property};
 
 use super::harness::*;
-use crate::engine::{CloseReason, Effect, Engine, Limits};
+use crate::engine::{CloseReason, Effect, Engine, Identity, Limits};
 
 /// v3.1.1 [MQTT-3.1.4-4], [MQTT-3.2.0-1], [MQTT-3.2.2-1]; v5 [MQTT-3.1.4-5], [MQTT-3.2.0-1],
 /// [MQTT-3.2.0-2], [MQTT-3.2.2-1], [MQTT-3.2.2-2]
@@ -293,7 +293,7 @@ fn who_is_accepted_goes_on_with_what_was_sent_meanwhile() {
         };
         world
             .engine
-            .handle_authenticated(asked.ticket, Ok(()), world.now);
+            .handle_authenticated(asked.ticket, Ok(Identity::Anonymous), world.now);
         world.step();
         assert!(!world.is_paused(conn));
         world.send_bytes(conn, third);

@@ -14,6 +14,7 @@ mod properties;
 mod publish;
 mod random;
 mod retained;
+mod rights;
 mod sessions;
 mod shared;
 mod subscribe;

@@ -12,7 +12,7 @@ use declic_mqtt::{ProtocolVersion, QoS, ReasonCode, TopicFilter};
 use proptest::prelude::*;
 
 use super::harness::*;
-use crate::engine::{ConnId, Effect, Engine, Limits};
+use crate::engine::{ConnId, Effect, Engine, Identity, Limits};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -199,7 +199,7 @@ fn run(
                 let now = world.now;
                 let answer = match &*asked.client_id {
                     "3" => Err(ReasonCode::BadUserNameOrPassword),
-                    _ => Ok(()),
+                    _ => Ok(Identity::Anonymous),
                 };
                 world.engine.handle_authenticated(asked.ticket, answer, now);
                 world.step();

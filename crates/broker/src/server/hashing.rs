@@ -1,0 +1,299 @@
+//! Threads that check hashed passwords, and what they have found.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use declic_mqtt::ReasonCode;
+use sha2::{Digest as _, Sha256};
+
+use super::Handle;
+use super::passwords::{Answer, REFUSED};
+use crate::hashes::Hash;
+use crate::{Identity, Ticket};
+
+/// Checks passwords elsewhere, each name and password once.
+pub(super) struct Hashing {
+    queue: Arc<Queue>,
+    /// Keys what is remembered, so that nobody can make two passwords look the same.
+    key: [u8; 32],
+    accepted: Verdicts,
+    rejected: Verdicts,
+    /// Who waits for which check.
+    waiting: HashMap<Digest, Waiting>,
+    /// Counts the times that users were read: an answer about earlier ones says nothing.
+    epoch: u64,
+}
+
+type Digest = [u8; 32];
+
+struct Waiting {
+    name: Box<str>,
+    tickets: Vec<Ticket>,
+}
+
+/// One check.
+struct Job {
+    digest: Digest,
+    epoch: u64,
+    hash: Arc<Hash>,
+    /// Whether there is such a user: the hash is another's if not.
+    exists: bool,
+    password: Box<[u8]>,
+}
+
+/// The checks that wait. Addresses take turns: whoever sends many has to wait for himself only.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    by_address: HashMap<Option<IpAddr>, VecDeque<Job>>,
+    turns: VecDeque<Option<IpAddr>>,
+    length: usize,
+    stop: bool,
+}
+
+impl Hashing {
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self {
+            queue: Arc::default(),
+            key,
+            accepted: Verdicts::new(MAX_ACCEPTED),
+            rejected: Verdicts::new(MAX_REJECTED),
+            waiting: HashMap::new(),
+            epoch: 0,
+        })
+    }
+
+    /// Starts threads that check.
+    pub(super) fn start(&self, threads: usize, broker: &Handle) -> io::Result<()> {
+        for number in 0..threads {
+            let (queue, broker) = (Arc::clone(&self.queue), broker.clone());
+            std::thread::Builder::new()
+                .name(format!("passwords-{number}"))
+                .spawn(move || {
+                    while let Some(job) = queue.take() {
+                        let is_right = job.hash.is_of(&job.password) && job.exists;
+                        let told = broker.verified(job.digest, job.epoch, is_right);
+                        if told.is_err() {
+                            return;
+                        }
+                    }
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is the password, if that is known already; otherwise it is found out.
+    pub(super) fn check(
+        &mut self,
+        ticket: Ticket,
+        name: &str,
+        password: &[u8],
+        hash: &Arc<Hash>,
+        exists: bool,
+        address: Option<IpAddr>,
+    ) -> Option<Answer> {
+        let digest = self.digest(name, password);
+        if self.accepted.contains(&digest) {
+            return Some(Ok(Identity::User(name.into())));
+        }
+        if self.rejected.contains(&digest) {
+            return Some(REFUSED);
+        }
+        if let Some(waiting) = self.waiting.get_mut(&digest) {
+            waiting.tickets.push(ticket);
+            return None;
+        }
+        let job = Job {
+            digest,
+            epoch: self.epoch,
+            hash: Arc::clone(hash),
+            exists,
+            password: password.into(),
+        };
+        if !self.queue.put(job, address) {
+            return Some(Err(ReasonCode::ServerBusy));
+        }
+        let waiting = Waiting {
+            name: name.into(),
+            tickets: vec![ticket],
+        };
+        self.waiting.insert(digest, waiting);
+        None
+    }
+
+    /// A check is done. Returns the answer for those who waited for it.
+    pub(super) fn verified(
+        &mut self,
+        digest: Digest,
+        epoch: u64,
+        is_right: bool,
+    ) -> Option<(Answer, Vec<Ticket>)> {
+        if epoch != self.epoch {
+            return None;
+        }
+        let waiting = self.waiting.remove(&digest)?;
+        if is_right {
+            self.accepted.insert(digest);
+            return Some((Ok(Identity::User(waiting.name)), waiting.tickets));
+        }
+        self.rejected.insert(digest);
+        Some((REFUSED, waiting.tickets))
+    }
+
+    /// The users are others now: nothing that was found out counts. Returns who waited; they have
+    /// to be asked to try again.
+    pub(super) fn forget(&mut self) -> Vec<Ticket> {
+        self.epoch += 1;
+        self.accepted.clear();
+        self.rejected.clear();
+        self.queue.clear();
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_values().flat_map(|one| one.tickets).collect()
+    }
+
+    fn digest(&self, name: &str, password: &[u8]) -> Digest {
+        let mut hasher = Sha256::new();
+        hasher.update(self.key);
+        hasher.update((name.len() as u64).to_le_bytes());
+        hasher.update(name);
+        hasher.update(password);
+        hasher.finalize().into()
+    }
+}
+
+impl fmt::Debug for Hashing {
+    /// Shows no passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hashing").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        self.queue.lock().stop = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Queue {
+    /// Returns whether there was room.
+    fn put(&self, job: Job, address: Option<IpAddr>) -> bool {
+        let mut state = self.lock();
+        let State {
+            by_address,
+            turns,
+            length,
+            ..
+        } = &mut *state;
+        if *length >= MAX_WAITING {
+            return false;
+        }
+        let jobs = by_address.entry(address).or_insert_with(|| {
+            turns.push_back(address);
+            VecDeque::new()
+        });
+        if jobs.len() >= MAX_WAITING / 2 {
+            return false;
+        }
+        jobs.push_back(job);
+        *length += 1;
+        self.changed.notify_one();
+        true
+    }
+
+    /// The next one, once there is one. `None` at the end.
+    fn take(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if state.stop {
+                return None;
+            }
+            if let Some(job) = state.next() {
+                return Some(job);
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn clear(&self) {
+        let mut state = self.lock();
+        let stop = state.stop;
+        *state = State {
+            stop,
+            ..State::default()
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock panics half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Option<Job> {
+        let address = self.turns.pop_front()?;
+        let jobs = self.by_address.get_mut(&address)?;
+        let job = jobs.pop_front()?;
+        self.length -= 1;
+        if jobs.is_empty() {
+            self.by_address.remove(&address);
+        } else {
+            self.turns.push_back(address);
+        }
+        Some(job)
+    }
+}
+
+/// A bounded set: when it is full, what was put in longest ago goes.
+struct Verdicts {
+    young: std::collections::HashSet<Digest>,
+    old: std::collections::HashSet<Digest>,
+    limit: usize,
+}
+
+impl Verdicts {
+    fn new(limit: usize) -> Self {
+        Self {
+            young: Default::default(),
+            old: Default::default(),
+            limit,
+        }
+    }
+
+    fn contains(&self, digest: &Digest) -> bool {
+        self.young.contains(digest) || self.old.contains(digest)
+    }
+
+    fn insert(&mut self, digest: Digest) {
+        if self.young.len() >= self.limit / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(digest);
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new(self.limit);
+    }
+}
+
+/// Names with their passwords that are remembered.
+const MAX_ACCEPTED: usize = 200_000;
+const MAX_REJECTED: usize = 20_000;
+/// Checks that wait.
+const MAX_WAITING: usize = 50_000;
