@@ -114,6 +114,16 @@ impl Case {
         (client, present)
     }
 
+    /// A client with a clean start that accepts so many messages before it acknowledges one.
+    pub fn with_receive_maximum(&self, name: &str, maximum: u16) -> Client {
+        let id = self.id(name);
+        let properties = [Property::ReceiveMaximum(maximum.try_into().expect("not 0"))];
+        self.connect(&Connect {
+            properties: Properties::new(&properties),
+            ..Connect::new(self.version, &id)
+        })
+    }
+
     /// A client whose session lasts, going on with the one that is there.
     pub fn lasting(&self, name: &str) -> Client {
         self.lasting_present(name).0

@@ -184,12 +184,8 @@ fn a_client_that_sends_more_than_the_brokers_receive_maximum_is_closed() {
 #[test]
 fn under_load_nothing_is_lost_doubled_or_out_of_order() {
     v5(|case| {
-        let (name, client_id) = (case.topic("t"), case.id("c"));
-        let properties = [Property::ReceiveMaximum(7.try_into().expect("not 0"))];
-        let mut client = case.connect(&Connect {
-            properties: Properties::new(&properties),
-            ..Connect::new(case.version, &client_id)
-        });
+        let name = case.topic("t");
+        let mut client = case.with_receive_maximum("c", 7);
         client.subscribe(&name, ExactlyOnce);
         let mut publisher = case.client("p");
         let (mut expected, mut waiting) = (0, Vec::new());

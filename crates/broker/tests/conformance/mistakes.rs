@@ -63,17 +63,12 @@ fn an_empty_message_that_is_not_retained_erases_nothing() {
 #[test]
 fn more_retained_messages_than_the_receive_window_all_arrive() {
     both(|case| {
-        let id = case.id("s");
         let mut publisher = case.client("p");
         let names: Vec<_> = (0..70).map(|n| case.topic(&format!("{n:02}"))).collect();
         for name in &names {
             publisher.retain(name, "kept", AtLeastOnce);
         }
-        let properties = [Property::ReceiveMaximum(3.try_into().expect("not 0"))];
-        let mut client = case.connect(&Connect {
-            properties: Properties::new(&properties),
-            ..Connect::new(case.version, &id)
-        });
+        let mut client = case.with_receive_maximum("s", 3);
         client.subscribe(&case.topic("+"), ExactlyOnce);
         let mut topics: Vec<_> = (0..70)
             .map(|_| {
@@ -200,12 +195,8 @@ fn a_client_is_sent_nothing_larger_than_it_accepts() {
 #[test]
 fn a_receive_maximum_of_1_is_kept() {
     v5(|case| {
-        let (name, id) = (case.topic("t"), case.id("c"));
-        let properties = [Property::ReceiveMaximum(1.try_into().expect("not 0"))];
-        let mut client = case.connect(&Connect {
-            properties: Properties::new(&properties),
-            ..Connect::new(case.version, &id)
-        });
+        let name = case.topic("t");
+        let mut client = case.with_receive_maximum("c", 1);
         client.subscribe(&name, AtLeastOnce);
         let mut publisher = case.client("p");
         for number in 0..10 {

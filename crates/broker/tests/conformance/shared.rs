@@ -2,7 +2,7 @@
 
 use declic_mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use declic_mqtt::ReasonCode;
-use declic_mqtt::packet::{Ack, Connect, Packet, PacketKind, Properties, Property};
+use declic_mqtt::packet::{Ack, Packet, PacketKind};
 
 use crate::case::{Case, join, packet, string, v5};
 use crate::client::{Client, ack};
@@ -180,12 +180,7 @@ fn who_leaves_a_group_gets_no_more_and_the_others_get_all() {
 #[test]
 fn messages_of_a_member_that_goes_are_given_to_the_others() {
     v5(|case| {
-        let id = case.id("a");
-        let properties = [Property::ReceiveMaximum(1.try_into().expect("not 0"))];
-        let mut goes = case.connect(&Connect {
-            properties: Properties::new(&properties),
-            ..Connect::new(case.version, &id)
-        });
+        let mut goes = case.with_receive_maximum("a", 1);
         goes.subscribe(&share(case, "g"), AtLeastOnce);
         publish(case, &["1", "2", "3"], AtLeastOnce);
         assert_eq!(goes.message().payload(), "1");

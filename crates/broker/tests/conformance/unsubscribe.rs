@@ -2,7 +2,7 @@
 
 use declic_mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use declic_mqtt::ReasonCode;
-use declic_mqtt::packet::{Connect, Packet, PacketKind, Properties, Property};
+use declic_mqtt::packet::{Packet, PacketKind};
 
 use crate::case::{both, join, packet, string, v5};
 use crate::client::ack;
@@ -128,12 +128,8 @@ fn an_unsuback_has_a_code_for_each_filter_in_order() {
 #[test]
 fn what_waits_for_room_may_come_after_an_unsubscribe_but_nothing_new() {
     both(|case| {
-        let (name, id) = (case.topic("t"), case.id("c"));
-        let properties = [Property::ReceiveMaximum(1.try_into().expect("not 0"))];
-        let mut client = case.connect(&Connect {
-            properties: Properties::new(&properties),
-            ..Connect::new(case.version, &id)
-        });
+        let name = case.topic("t");
+        let mut client = case.with_receive_maximum("c", 1);
         client.subscribe(&name, AtLeastOnce);
         let mut publisher = case.client("p");
         publisher.publish(&name, "1", AtLeastOnce);
