@@ -57,6 +57,8 @@ def pytest_terminal_summary(terminalreporter):
             f"from start to first publish, {len(times)} starts: median {statistics.median(times):.0f} ms, "
             f"{min(times)} to {max(times)} ms"
         )
+    for bytes in machine.deepest_stacks:
+        terminalreporter.write_line(f"deepest stack of a machine that did everything: {bytes} bytes")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import socket
+import struct
 
 from brokers import ROOT
 from process import LIMIT, Process, wait_until
@@ -23,6 +24,9 @@ PAGE_SIZE = 0x1000
 
 # `Machine.first_publish` of every machine of the run, for the summary.
 first_publishes = []
+
+# `Machine.deepest_stack` of the machine that did everything, for the summary.
+deepest_stacks = []
 
 
 class Machine(Process):
@@ -112,6 +116,19 @@ class Machine(Process):
 
     def plug(self, up):
         """Plugs the network cable in, or pulls it."""
+        self._monitor("set_link", name="net", up=up)
+
+    def deepest_stack(self):
+        """How many bytes of the stack were ever used since the machine was switched on.
+
+        Its memory is zero then, so what was never used still is. A frame whose last words were
+        never written, or are zero, makes this a little less than it was."""
+        start, size = section(FIRMWARE, ".stack")
+        memory = self._monitor_path.with_name("stack")
+        self._monitor("pmemsave", val=start, size=size, filename=str(memory))
+        return len(memory.read_bytes().lstrip(b"\0"))
+
+    def _monitor(self, command, **arguments):
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(LIMIT)
             monitor.connect(str(self._monitor_path))
@@ -119,7 +136,7 @@ class Machine(Process):
                 lines.readline()  # the greeting
                 for command in (
                     {"execute": "qmp_capabilities"},
-                    {"execute": "set_link", "arguments": {"name": "net", "up": up}},
+                    {"execute": command, "arguments": arguments},
                 ):
                     print(json.dumps(command), file=lines, flush=True)
                     while "return" not in (answer := json.loads(lines.readline())):
@@ -157,6 +174,19 @@ class Machine(Process):
             else:
                 self._lines["answer"].append(line)
         return raw
+
+
+def section(elf, name):
+    """Where a section of a 32-bit ELF file lies in memory: its address and its size."""
+    data = elf.read_bytes()
+    (table,) = struct.unpack_from("<I", data, 32)
+    entry_size, count, names_at = struct.unpack_from("<HHH", data, 46)
+    headers = [struct.unpack_from("<IIIIII", data, table + entry_size * at) for at in range(count)]
+    names = headers[names_at][4]
+    for name_at, _, _, address, _, size in headers:
+        if data[names + name_at :].startswith(name.encode() + b"\0"):
+            return address, size
+    raise AssertionError(f"{elf} has no section {name}")
 
 
 def blank_flash(path, size=FLASH_SIZE):

@@ -46,18 +46,23 @@ impl Flash {
         self.worked
     }
 
-    /// Reads what is stored and counts a start, as the firmware does.
-    pub(crate) fn start(
-        &mut self,
-        settings: &mut Settings,
-    ) -> (Result<Loaded, StoreError>, Option<u32>) {
-        match self.store() {
-            Ok(mut store) => {
-                let loaded = ready(store.load(settings));
-                (loaded, ready(store.count_boot()).ok())
-            }
-            Err(error) => (Err(error), None),
-        }
+    /// Reads what is stored.
+    pub(crate) fn load(&mut self, settings: &mut Settings) -> Result<Loaded, StoreError> {
+        ready(self.store()?.load(settings))
+    }
+
+    /// Counts a start, as the firmware does.
+    pub(crate) fn count_boot(&mut self) -> Option<u32> {
+        ready(self.store().ok()?.count_boot()).ok()
+    }
+
+    /// The light's state that was stored.
+    pub(crate) fn light(&mut self) -> Option<bool> {
+        ready(self.store().ok()?.light()).ok().flatten()
+    }
+
+    pub(crate) fn store_light(&mut self, on: bool) -> Result<(), StoreError> {
+        ready(self.store()?.store_light(on))
     }
 
     pub(crate) fn store_setting(&mut self, key: Key, value: &str) -> Result<(), StoreError> {

@@ -57,6 +57,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod awake;
 pub mod compare;
 mod flash;
 mod network;
@@ -68,6 +69,7 @@ mod storm;
 mod timeline;
 mod world;
 
+pub use awake::Awake;
 pub use declic_board::{Settings, Storage};
 pub use network::{FIRST_RETRANSMISSION, GIVE_UP, Network, RETRANSMISSION};
 pub use record::{Fact, Record};

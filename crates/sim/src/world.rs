@@ -37,6 +37,7 @@ pub struct World<'m> {
     queue: Queue<Happening>,
     random: Random,
     network: Network,
+    joining: Duration,
     memory: slice::IterMut<'m, Storage>,
     nodes: Vec<Node<'m>>,
     broker: Process,
@@ -88,6 +89,10 @@ enum Happening {
     RouterBack(usize),
     /// A board's machine starts.
     PowerOn(usize),
+    /// A board's machine has joined its network.
+    Joined(usize),
+    /// A board's machine that slept has started.
+    Wake(usize),
     BoardTimer(usize),
     BrokerTimer,
     /// The broker's program has time for the next input.
@@ -103,6 +108,7 @@ impl<'m> World<'m> {
             now: Instant::ZERO,
             queue: Queue::new(),
             network,
+            joining: Duration::ZERO,
             memory: memory.iter_mut(),
             nodes: Vec::new(),
             broker: Process::new(random.next()),
@@ -325,6 +331,8 @@ impl<'m> World<'m> {
             Happening::Level(index, closed) => self.level(index, closed),
             Happening::PowerOn(index) => self.power_on(BoardIndex(index)),
             Happening::RouterBack(index) => self.router_back(index),
+            Happening::Joined(index) => self.joined(index),
+            Happening::Wake(index) => self.wake(index),
             Happening::BoardTimer(index) => self.board_timer(index),
             Happening::BrokerTimer => self.broker_timer(),
             Happening::BrokerFree => self.broker_free(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use declic_board::{Board, Effect, Notice, RestartReason, ScanError, Settings, Start};
+use declic_board::{Board, Effect, Kept, Notice, RestartReason, ScanError, Settings, Start};
 
 use super::node::{Action, Program};
 use super::tutorial::Tutorial;
@@ -28,7 +28,8 @@ impl<'m> World<'m> {
     /// The board's power fails. Whoever is at the other end of its connection is not told.
     pub fn power_off(&mut self, board: BoardIndex) {
         let node = &mut self.nodes[board.0];
-        if !std::mem::take(&mut node.on) {
+        let was_asleep = node.kept.take().is_some();
+        if !std::mem::take(&mut node.on) && !was_asleep {
             return;
         }
         node.led = false;
@@ -45,19 +46,43 @@ impl<'m> World<'m> {
     /// The board's power comes back, if it has none: its machine starts. Where the power is to fail
     /// again while its flash is written, [`Self::is_on`] says false.
     pub fn power_on(&mut self, board: BoardIndex) {
-        let (index, now) = (board.0, self.now);
+        let node = &self.nodes[board.0];
+        if !node.on && node.kept.is_none() {
+            self.start_machine(board.0, None);
+        }
+    }
+
+    /// How long the board was awake, those times that it has gone to sleep again; from the edge of
+    /// the contact that woke it on.
+    pub fn awake(&self, board: BoardIndex) -> Duration {
+        self.nodes[board.0].awake
+    }
+
+    /// The machine starts, or wakes with what was `kept`.
+    fn start_machine(&mut self, index: usize, kept: Option<Kept>) {
+        let (now, board) = (self.now, BoardIndex(index));
         let seed = self.random.next();
         let node = &mut self.nodes[index];
-        if node.on {
-            return;
-        }
         let mut settings = node.make.as_ref().map(|make| make.1.clone());
-        let mut start = Start::new("simulated", RestartReason::PowerOn);
+        let reason = match kept {
+            Some(_) => RestartReason::DeepSleep,
+            None => RestartReason::PowerOn,
+        };
+        let mut start = Start {
+            kept,
+            pressed: kept.is_some(),
+            can_sleep: true,
+            ..Start::new("simulated", reason)
+        };
         if let (Some(flash), Some(settings)) = (&mut node.flash, &mut settings) {
             if flash.has_failed() {
                 flash.mend();
             }
-            (start.settings, start.boots) = flash.start(settings);
+            start.settings = flash.load(settings);
+            start.light = flash.light();
+            if kept.is_none() {
+                start.boots = flash.count_boot();
+            }
             if flash.has_failed() {
                 self.note_node(index, || "power off again while it starts".into());
                 return;
@@ -79,18 +104,53 @@ impl<'m> World<'m> {
             (_, _, other) => other,
         });
         node.counters.starts += 1;
+        if kept.is_none() {
+            node.awake_since = now;
+        }
         // What a person or a network does is not the board's fault.
         node.attempts.clear();
         let (contact, link) = (node.contact, node.link);
-        self.records.push(now, || Fact::Started { board, boots });
-        self.note_node(index, || match boots {
-            Some(boots) => format!("power on, start {boots}"),
-            None => "power on".into(),
+        if kept.is_none() {
+            self.records.push(now, || Fact::Started { board, boots });
+        }
+        self.note_node(index, || match (kept, boots) {
+            (Some(_), _) => "wakes".into(),
+            (None, Some(boots)) => format!("power on, start {boots}"),
+            (None, None) => "power on".into(),
         });
         let program = self.nodes[index].program_mut();
         program.handle_level(contact, now);
-        program.handle_link(link, now);
+        if self.joining.is_zero() {
+            program.handle_link(link, now);
+        } else {
+            self.queue
+                .push(now + self.joining, Happening::Joined(index));
+        }
         self.settle_node(index);
+    }
+
+    /// The machine is in its network.
+    pub(super) fn joined(&mut self, index: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        if node.on && node.link {
+            node.program_mut().handle_link(true, now);
+            self.settle_node(index);
+        }
+    }
+
+    /// The program wants to sleep until the contact closes.
+    fn sleep(&mut self, index: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        if let Some(board) = node.board_mut() {
+            let kept = board.kept();
+            node.kept = Some(kept);
+            node.on = false;
+            node.led = false;
+            node.timer = None;
+            node.awake += now.since(node.awake_since);
+        }
     }
 
     /// The board's power fails after `bytes` more bytes were written to its flash or erased there.
@@ -154,6 +214,19 @@ impl<'m> World<'m> {
         if node.on {
             node.program_mut().handle_level(closed, now);
             self.settle_node(index);
+        } else if closed && node.kept.is_some() && !node.is_waking {
+            node.is_waking = true;
+            node.awake_since = now;
+            self.queue.push(now + START_TIME, Happening::Wake(index));
+        }
+    }
+
+    /// The machine that the contact woke has started.
+    pub(super) fn wake(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.is_waking = false;
+        if let Some(kept) = node.kept.take() {
+            self.start_machine(index, Some(kept));
         }
     }
 
@@ -252,6 +325,18 @@ impl<'m> World<'m> {
                 let flash = self.nodes[index].flash.get_or_insert_with(Flash::new);
                 let result = flash.forget();
                 self.stored(index, |board| board.handle_stored(ticket, result, now));
+            }
+            Effect::StoreLight { ticket, on } => {
+                let flash = self.nodes[index].flash.get_or_insert_with(Flash::new);
+                let result = flash.store_light(on);
+                self.stored(index, |board| board.handle_stored(ticket, result, now));
+            }
+            Effect::Sleep => self.sleep(index),
+            // There is no such service in this network.
+            Effect::FindBroker => {
+                if let Some(board) = self.nodes[index].board_mut() {
+                    board.handle_connect_failed(now);
+                }
             }
             Effect::Restart => {
                 self.power_off(board);

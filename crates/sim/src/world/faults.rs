@@ -18,6 +18,12 @@ impl World<'_> {
         }
     }
 
+    /// From now on a machine that starts or wakes needs that time to join its network: Wi-Fi and
+    /// DHCP.
+    pub fn set_joining(&mut self, time: Duration) {
+        self.joining = time;
+    }
+
     /// One board has another network from now on, also on the connection that it has.
     pub fn set_board_network(&mut self, board: BoardIndex, network: Network) {
         if self.broker.witness == Some(board.0) {

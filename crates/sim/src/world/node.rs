@@ -1,8 +1,9 @@
 //! Whatever has a connection of its own to the broker.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use declic_board::{Board, BoardId, Settings};
+use declic_board::{Board, BoardId, Kept, Settings};
 use declic_mqtt::Instant;
 use declic_mqtt::client::Memory;
 
@@ -24,6 +25,11 @@ pub(super) struct Node<'m> {
     pub(super) network: Network,
     /// Whether it has power.
     pub(super) on: bool,
+    /// What it has kept, while it sleeps.
+    pub(super) kept: Option<Kept>,
+    pub(super) is_waking: bool,
+    pub(super) awake_since: Instant,
+    pub(super) awake: Duration,
     /// Whether its network is there.
     pub(super) link: bool,
     /// Whether the button's contact is closed.
@@ -55,6 +61,10 @@ impl<'m> Node<'m> {
             flash: None,
             network,
             on: true,
+            kept: None,
+            is_waking: false,
+            awake_since: Instant::ZERO,
+            awake: Duration::ZERO,
             link: true,
             contact: false,
             led: false,

@@ -7,6 +7,7 @@ mod outages;
 mod press;
 mod replay;
 mod scenarios;
+mod sleep;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use declic_sim::{Storm, compare};
+use declic_sim::{Awake, Storm, compare};
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -36,6 +36,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         .collect();
     let text = replaced(&old, "comparison", &compare::table(SEEDS))
         .and_then(|text| replaced(&text, "storm", &storm_table(&storms)))
+        .and_then(|text| replaced(&text, "awake", &awake_table()))
         .ok_or_else(|| {
             Error::new(
                 ExitCode::Failure,
@@ -90,6 +91,34 @@ fn storm_table(storms: &[Storm]) -> String {
     table
 }
 
+fn awake_table() -> String {
+    let mut table = String::from(
+        "| network | awake for a press: median / worst | of that for the broker: median | light \
+         after: median |\n|---|---|---|---|\n",
+    );
+    for awake in Awake::measure(JOINING) {
+        let (Some((median, worst)), Some((light, _))) = (
+            Awake::median_and_worst(&awake.times),
+            Awake::median_and_worst(&awake.lights),
+        ) else {
+            continue;
+        };
+        let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
+        // Its start, the network, and the second of the setting.
+        let others = Duration::from_millis(1_300) + JOINING;
+        let _ = writeln!(
+            table,
+            "| {} | {} / {} | {} | {} |",
+            awake.name,
+            seconds(median),
+            seconds(worst),
+            seconds(median.saturating_sub(others)),
+            seconds(light),
+        );
+    }
+    table
+}
+
 fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|error| {
         Error::new(ExitCode::Failure, format!("can't read {}", path.display())).because(error)
@@ -103,6 +132,8 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 const SEEDS: u64 = 40;
+/// What Wi-Fi and DHCP take of a board that wakes: a guess, until it was measured on a chip.
+const JOINING: Duration = Duration::from_millis(1_500);
 const SEED: u64 = 1;
 const BOARDS: usize = 10_000;
 /// In seconds.
