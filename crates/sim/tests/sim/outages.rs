@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use declic_sim::{Network, Storage, Storm};
 
@@ -130,7 +130,6 @@ fn a_board_whose_broker_is_away_for_a_day_attempts_at_most_as_often_as_its_backo
 
 #[test]
 fn every_press_of_a_day_with_288_outages_arrives() {
-    let started = Instant::now();
     let mut memory = [Storage::new(), Storage::new()];
     let (mut world, publisher, subscriber) =
         pair(7, Network::default(), &mut memory, ["5", "3.1.1"]);
@@ -146,12 +145,6 @@ fn every_press_of_a_day_with_288_outages_arrives() {
     }
     assert!(world.now().as_millis() >= 24 * 3_600 * 1_000);
     assert!(world.counters(publisher).connections > 280);
-    // A tenth of a second in a debug build; the limit leaves room for a busy machine.
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
 }
 
 #[test]
