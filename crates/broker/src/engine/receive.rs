@@ -133,6 +133,8 @@ impl Engine {
             PacketKind::PubRec => ack().map(|ack| self.handle_pubrec(slot, &ack, now)),
             PacketKind::PubRel => ack().map(|ack| self.handle_release(slot, ack.packet_id)),
             PacketKind::PubComp => ack().map(|ack| self.handle_pubcomp(slot, &ack, now)),
+            // `[MQTT-3.1.0-2]`, whatever is in it: what a CONNACK would say of that, no DISCONNECT can.
+            PacketKind::Connect => return self.close(slot, CloseReason::Unexpected, now),
             _ => Packet::decode(version, header, body)
                 .map(|packet| self.handle_other(slot, &packet, now)),
         };

@@ -104,6 +104,10 @@ fn a_second_connect_ends_the_connection() {
         let conn = world.client(version, "a");
         world.send(conn, &[Packet::Connect(Connect::new(version, "a"))]);
         assert_eq!(world.closed(conn), Some(CloseReason::Unexpected));
+        // Found by fuzzing: what is wrong with it is no reason for a DISCONNECT.
+        let conn = world.client(version, "b");
+        world.send_bytes(conn, b"\x10\x10\0\x04MQTT\x09\x02\0\0\0\0\x03one");
+        assert_eq!(world.closed(conn), Some(CloseReason::Unexpected));
     }
 }
 
