@@ -13,7 +13,7 @@ use declic_mqtt::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 #[cfg(unix)]
-pub use server::{Control, Reload};
+pub use server::{Control, Served};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub enum Request {
     Metrics,
     /// Read the configuration again.
     Reload,
+    /// Copy what is stored to a new directory.
+    Backup { path: String },
+    /// The bridges to other brokers.
+    Bridges,
 }
 
 /// One line of an answer.
@@ -47,6 +51,7 @@ pub enum Request {
 pub enum Answer {
     Client(ClientLine),
     Retained(RetainedLine),
+    Bridge(BridgeLine),
     Count {
         name: String,
         value: u64,
@@ -95,6 +100,18 @@ pub struct RetainedLine {
     pub payload: String,
     /// Whether more of the payload follows.
     pub cut: bool,
+}
+
+/// A bridge, and what it has done since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeLine {
+    pub name: String,
+    pub connected: bool,
+    pub sent: u64,
+    pub received: u64,
+    pub dropped: u64,
+    pub looped: u64,
+    pub connects: u64,
 }
 
 /// Where the socket is to be.

@@ -5,21 +5,31 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, ErrorKind, Read as _, Wr
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
+use declic_broker::bridge::Bridge;
 use declic_broker::{Client, Handle, Stopped, metrics};
 use declic_mqtt::TopicFilter;
 use tracing::{info, warn};
 
 use super::{
-    Answer, ClientLine, PAYLOAD_SHOWN, Place, REASONS, REQUEST_SIZE, Request, RetainedLine,
+    Answer, BridgeLine, ClientLine, PAYLOAD_SHOWN, Place, REASONS, REQUEST_SIZE, Request,
+    RetainedLine,
 };
 
 /// Reads the configuration again, or says why not.
 pub type Reload = dyn Fn() -> Result<(), String> + Send + Sync;
+
+/// What is asked about: the broker, and what belongs to it.
+#[derive(Clone)]
+pub struct Served {
+    pub handle: Handle,
+    pub bridges: Arc<Mutex<Vec<Bridge>>>,
+    pub reload: Arc<Reload>,
+}
 
 /// The socket; it goes with this.
 #[derive(Debug)]
@@ -33,7 +43,7 @@ impl Control {
     ///
     /// # Errors
     /// There can't be a socket.
-    pub fn start(place: &Place, handle: Handle, reload: Arc<Reload>) -> io::Result<Option<Self>> {
+    pub fn start(place: &Place, served: Served) -> io::Result<Option<Self>> {
         let (path, chosen) = match place {
             Place::None => return Ok(None),
             Place::Usual(path) => (path, false),
@@ -61,11 +71,11 @@ impl Control {
                         asking.fetch_sub(1, Ordering::AcqRel);
                         continue;
                     }
-                    let (handle, reload) = (handle.clone(), Arc::clone(&reload));
+                    let served = served.clone();
                     let counted = Arc::clone(&asking);
                     let answering = thread::Builder::new().spawn(move || {
                         // Whoever asked has gone, or says nothing.
-                        let _ = answer(&stream, &handle, &*reload);
+                        let _ = answer(&stream, &served);
                         counted.fetch_sub(1, Ordering::AcqRel);
                     });
                     if answering.is_err() {
@@ -124,14 +134,14 @@ fn is_socket(file: &fs::Metadata) -> bool {
     file.file_type().is_socket()
 }
 
-fn answer(stream: &UnixStream, handle: &Handle, reload: &Reload) -> io::Result<()> {
+fn answer(stream: &UnixStream, served: &Served) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_SIZE)).read_line(&mut line)?;
     let mut out = Out(BufWriter::new(stream));
     let end = match serde_json::from_str(&line) {
-        Ok(request) => serve(request, handle, reload, &mut out),
+        Ok(request) => serve(request, served, &mut out),
         Err(error) => Err(Failed::Said(format!("not understood: {error}"))),
     };
     let (error, count) = match end {
@@ -143,12 +153,8 @@ fn answer(stream: &UnixStream, handle: &Handle, reload: &Reload) -> io::Result<(
     out.0.flush()
 }
 
-fn serve(
-    request: Request,
-    handle: &Handle,
-    reload: &Reload,
-    out: &mut Out<'_>,
-) -> Result<u64, Failed> {
+fn serve(request: Request, served: &Served, out: &mut Out<'_>) -> Result<u64, Failed> {
+    let handle = &served.handle;
     match request {
         Request::Clients => clients(handle, out),
         Request::Disconnect {
@@ -185,8 +191,26 @@ fn serve(
             Ok(1)
         }
         Request::Reload => {
-            reload().map_err(Failed::Said)?;
+            (served.reload)().map_err(Failed::Said)?;
             Ok(1)
+        }
+        Request::Backup { path } => {
+            handle
+                .backup(&path)
+                .map_err(|error| Failed::Said(error.to_string()))?;
+            info!(%path, "backup made on request");
+            Ok(1)
+        }
+        Request::Bridges => {
+            let lock = served.bridges.lock();
+            let bridges = lock.unwrap_or_else(PoisonError::into_inner);
+            let lines: Vec<_> = bridges.iter().map(bridge_line).collect();
+            // Not held while somebody reads slowly: the broker ends them before it stops.
+            drop(bridges);
+            for line in &lines {
+                out.say(&Answer::Bridge(line.clone()))?;
+            }
+            Ok(lines.len() as u64)
         }
     }
 }
@@ -221,6 +245,19 @@ fn client_line(client: Client) -> ClientLine {
         queued_bytes: info.queued_bytes,
         in_flight: info.in_flight,
         session_expiry: (info.session_expiry != u32::MAX).then_some(info.session_expiry),
+    }
+}
+
+fn bridge_line(bridge: &Bridge) -> BridgeLine {
+    let stats = bridge.stats();
+    BridgeLine {
+        name: bridge.name().to_owned(),
+        connected: stats.connected,
+        sent: stats.sent,
+        received: stats.received,
+        dropped: stats.dropped,
+        looped: stats.looped,
+        connects: stats.connects,
     }
 }
 

@@ -233,3 +233,37 @@ fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
     assert!(error.contains("a file that is no socket"), "{error}");
     assert_eq!(std::fs::read(&file).expect("it is there"), b"precious");
 }
+
+#[test]
+fn a_backup_is_a_store_that_a_broker_can_be_started_with() {
+    let directory = TempDir::new();
+    let path = |name: &str| format!("{}/{name}", directory.path().display());
+    let (store, copy) = (path("store"), path("copy"));
+    let broker = Broker::start(&["--store", &store]);
+    broker.publish(&["-t", "kept", "-m", "x", "-r"]);
+    assert_eq!(
+        broker.asked(&["backup", &copy]),
+        format!("copied to {copy}\n")
+    );
+    let error = broker.ctl(&["backup", &copy]).error(1);
+    assert!(error.starts_with("the broker could not do it: "), "{error}");
+    drop(broker);
+    let broker = Broker::start(&["--store", &copy, "--sys-interval", "0"]);
+    assert!(broker.asked(&["retained"]).contains("kept"));
+    let memory = Broker::start(&[]);
+    let error = memory.ctl(&["backup", &path("none")]).error(1);
+    assert!(error.contains("the broker has no store"), "{error}");
+}
+
+#[test]
+fn bridges_are_listed() {
+    let directory = TempDir::new();
+    // Nobody listens there.
+    let config = "[[bridge]]\nname = \"far\"\nhost = \"127.0.0.1\"\nport = 1\n[[bridge.topic]]\n";
+    let config = directory.file("broker.toml", config.as_bytes());
+    let broker = Broker::start_in(directory, &["--config", &config]);
+    let table = broker.asked(&["bridges"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 2, "{table}");
+    assert!(lines[1].starts_with("far     away   0     0"), "{table}");
+}

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use declic_mqtt::{ReasonCode, TopicFilter};
 
 use crate::cli::OUTPUT;
-use crate::control::{Answer, ClientLine, REASONS, Request, RetainedLine, usual_path};
+use crate::control::{Answer, BridgeLine, ClientLine, REASONS, Request, RetainedLine, usual_path};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::log::printable;
@@ -66,8 +66,15 @@ enum Verb {
     Stats,
     /// Print all that the broker counts as text for Prometheus
     Metrics,
-    /// Have the broker read its configuration again
+    /// Have the broker read its configuration again: certificates, users, rights, log level
     Reload,
+    /// Copy what the broker stores to a new directory, while it runs
+    Backup {
+        #[arg(value_name = "DIR")]
+        path: PathBuf,
+    },
+    /// List the bridges to other brokers
+    Bridges,
 }
 
 /// Asks, and prints the answer.
@@ -81,7 +88,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
             );
         }
     };
-    let request = args.verb.request();
+    let request = args.verb.request()?;
     let mut output = Output {
         printer,
         json: args.json,
@@ -99,8 +106,8 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
 }
 
 impl Verb {
-    fn request(&self) -> Request {
-        match self.clone() {
+    fn request(&self) -> Result<Request, Error> {
+        Ok(match self.clone() {
             Self::Clients => Request::Clients,
             Self::Disconnect {
                 client_id,
@@ -116,7 +123,18 @@ impl Verb {
             Self::Stats => Request::Stats,
             Self::Metrics => Request::Metrics,
             Self::Reload => Request::Reload,
-        }
+            Self::Bridges => Request::Bridges,
+            Self::Backup { path } => {
+                // The broker runs in another directory.
+                let absolute = std::path::absolute(&path).map_err(|error| {
+                    let what = format!("can't use {}", path.display());
+                    Error::new(ExitCode::Usage, what).because(error)
+                })?;
+                Request::Backup {
+                    path: absolute.to_string_lossy().into_owned(),
+                }
+            }
+        })
     }
 
     /// Says what was done, where nothing was listed.
@@ -134,7 +152,8 @@ impl Verb {
             Self::Clear { .. } if count == 1 => "cleared 1 message".to_owned(),
             Self::Clear { .. } => format!("cleared {count} messages"),
             Self::Reload => "configuration read again".to_owned(),
-            Self::Clients | Self::Retained { .. } | Self::Stats | Self::Metrics => {
+            Self::Backup { path } => format!("copied to {}", path.display()),
+            Self::Clients | Self::Retained { .. } | Self::Stats | Self::Metrics | Self::Bridges => {
                 return Ok(ExitCode::Success);
             }
         };
@@ -214,6 +233,7 @@ impl Output<'_> {
             _ if self.json => return self.printer.line(line),
             Answer::Client(client) => (&CLIENT_HEAD[..], client_row(&client)),
             Answer::Retained(message) => (&RETAINED_HEAD[..], retained_row(&message)),
+            Answer::Bridge(bridge) => (&BRIDGE_HEAD[..], bridge_row(&bridge)),
             Answer::Count { name, value } => (&[][..], vec![name, value.to_string()]),
             Answer::End { .. } => return Ok(()),
         };
@@ -290,6 +310,27 @@ fn retained_row(message: &RetainedLine) -> Vec<String> {
         printable(&message.topic),
         message.qos.to_string(),
         printable(&message.payload) + dots,
+    ]
+}
+
+const BRIDGE_HEAD: [&str; 7] = [
+    "BRIDGE", "STATE", "SENT", "RECEIVED", "DROPPED", "LOOPED", "CONNECTS",
+];
+
+fn bridge_row(bridge: &BridgeLine) -> Vec<String> {
+    let state = if bridge.connected {
+        "connected"
+    } else {
+        "away"
+    };
+    vec![
+        printable(&bridge.name),
+        state.to_owned(),
+        bridge.sent.to_string(),
+        bridge.received.to_string(),
+        bridge.dropped.to_string(),
+        bridge.looped.to_string(),
+        bridge.connects.to_string(),
     ]
 }
 

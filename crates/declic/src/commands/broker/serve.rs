@@ -11,7 +11,7 @@ use crate::access::{Access, AccessArgs, Others, cannot_listen};
 use crate::announce::Announcement;
 use crate::broker_config::Settings;
 #[cfg(unix)]
-use crate::control::{Control, Place};
+use crate::control::{Control, Place, Served};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::json::Object;
@@ -31,12 +31,19 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         let (args, handle) = (args.clone(), handle.clone());
         Arc::new(move || reload(&args, &handle))
     };
-    #[cfg(unix)]
-    let _control = control(&settings, &handle, Arc::clone(&reload) as _)?;
     let _announcement = settings
         .announce
         .then(|| Announcement::start(broker.local_addrs()));
     let bridges = start_bridges(&settings, &handle)?;
+    #[cfg(unix)]
+    let _control = control(
+        &settings,
+        Served {
+            handle: handle.clone(),
+            bridges: Arc::clone(&bridges),
+            reload: Arc::clone(&reload) as _,
+        },
+    )?;
     signals::on_stop_or_reload(
         move || {
             #[cfg(unix)]
@@ -132,13 +139,9 @@ fn start_bridges(settings: &Settings, handle: &Handle) -> Result<Arc<Mutex<Vec<B
 
 /// Answers on the control socket.
 #[cfg(unix)]
-fn control(
-    settings: &Settings,
-    handle: &Handle,
-    reload: Arc<crate::control::Reload>,
-) -> Result<Option<Control>, Error> {
+fn control(settings: &Settings, served: Served) -> Result<Option<Control>, Error> {
     let place = Place::of(&settings.control_socket);
-    Control::start(&place, handle.clone(), reload).map_err(|error| {
+    Control::start(&place, served).map_err(|error| {
         let what = format!("can't be asked on {}", settings.control_socket);
         Error::new(ExitCode::CannotListen, what)
             .because(error)
