@@ -369,6 +369,7 @@ impl Engine {
                 order: 0,
                 qos: entry.qos,
                 retain: entry.retain,
+                is_shared: entry.ids.is_shared(),
                 ids: identifiers(&self.lists, entry.ids),
             };
             batch.put(
@@ -426,6 +427,7 @@ impl Engine {
                 order: sent.order,
                 qos: entry.qos,
                 retain: entry.retain,
+                is_shared: entry.ids.is_shared(),
                 ids: identifiers(&self.lists, entry.ids),
             };
             batch.put(

@@ -16,8 +16,9 @@
 use declic_mqtt::packet::SubscriptionId;
 use declic_mqtt::{Instant, QoS};
 
+use super::lists::Lists;
 use super::messages::Message;
-use super::session::Replay;
+use super::session::{Replay, SubscriptionIds};
 use super::tree::Subscriber;
 use super::wills::Will;
 
@@ -147,6 +148,8 @@ pub(super) struct EntryRecord {
     pub(super) order: u64,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    /// It comes from a shared subscription.
+    pub(super) is_shared: bool,
     pub(super) ids: Vec<SubscriptionId>,
 }
 
@@ -321,7 +324,7 @@ pub(super) fn decode_subscription(session: u32, value: &[u8]) -> Option<Subscrip
 impl EntryRecord {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(17 + 4 * self.ids.len());
-        value.push(flags(self.qos, self.retain));
+        value.push(flags(self.qos, self.retain) | u8::from(self.is_shared) << 3);
         value.extend(self.message.to_be_bytes());
         value.extend(self.order.to_be_bytes());
         for id in &self.ids {
@@ -331,6 +334,7 @@ impl EntryRecord {
     }
 
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
+        let is_shared = value.first()? & 1 << 3 != 0;
         let mut reader = Reader(value);
         let (qos, retain) = reader.flags()?;
         let (message, order) = (reader.u64()?, reader.u64()?);
@@ -343,8 +347,17 @@ impl EntryRecord {
             order,
             qos,
             retain,
+            is_shared,
             ids,
         })
+    }
+}
+
+impl EntryRecord {
+    /// Takes the identifiers out, as they are held.
+    pub(super) fn ids(&mut self, lists: &mut Lists) -> SubscriptionIds {
+        let ids = lists.add(std::mem::take(&mut self.ids));
+        if self.is_shared { ids.shared() } else { ids }
     }
 }
 
@@ -467,6 +480,7 @@ mod tests {
             order: 2,
             qos: QoS::ExactlyOnce,
             retain: false,
+            is_shared: true,
             ids: SubscriptionId::new(5).into_iter().collect(),
         };
         let value = entry.encode();

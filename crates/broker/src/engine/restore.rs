@@ -177,7 +177,7 @@ impl Restore<'_> {
                 }
             }
             Key::Queued(number, position) => {
-                let record = EntryRecord::decode(value)?;
+                let mut record = EntryRecord::decode(value)?;
                 let message = self.refer(record.message)?;
                 let restored = self.session(number)?;
                 let durable = &mut restored.durable;
@@ -197,14 +197,14 @@ impl Restore<'_> {
                 state.queued_bytes += engine.messages.get(&message).bytes().len();
                 state.queue.push_back(Entry {
                     message,
-                    ids: engine.lists.add(record.ids),
+                    ids: record.ids(&mut engine.lists),
                     qos: record.qos,
                     retain: record.retain,
                 });
                 engine.queued += 1;
             }
             Key::InFlight(number, id) => {
-                let record = EntryRecord::decode(value)?;
+                let mut record = EntryRecord::decode(value)?;
                 let packet_id = PacketId::new(id)?;
                 self.session(number)?;
                 let message = match record.message {
@@ -217,7 +217,7 @@ impl Restore<'_> {
                 *last_order = record.order.max(*last_order);
                 let in_flight = InFlight {
                     message,
-                    ids: engine.lists.add(record.ids),
+                    ids: record.ids(&mut engine.lists),
                     packet_id,
                     qos: record.qos,
                     retain: record.retain,

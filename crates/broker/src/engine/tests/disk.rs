@@ -180,14 +180,16 @@ fn state(engine: &Engine, is_connected: &dyn Fn(u32) -> bool) -> String {
         for entry in &session.queue {
             if entry.qos != QoS::AtMostOnce {
                 let message = engine.messages.get(&entry.message);
-                let how = (entry.qos, entry.retain, ids(entry.ids), message.expires());
+                let ids = (ids(entry.ids), entry.ids.is_shared());
+                let how = (entry.qos, entry.retain, ids, message.expires());
                 let _ = write!(line, "\n  queued {how:?} {:?}", message.bytes());
             }
         }
         for sent in &session.in_flight {
             let message = sent.message.as_ref();
             let bytes = message.map(|message| engine.messages.get(message).bytes());
-            let how = (sent.packet_id, sent.qos, sent.retain, ids(sent.ids));
+            let ids = (ids(sent.ids), sent.ids.is_shared());
+            let how = (sent.packet_id, sent.qos, sent.retain, ids);
             let _ = write!(line, "\n  in flight {how:?} {bytes:?}");
         }
         let mut received = session.received.clone();
