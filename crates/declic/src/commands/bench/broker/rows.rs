@@ -145,8 +145,10 @@ impl Row {
     /// Whether `kind` can do that at all.
     pub const fn is_for(self, kind: Kind) -> bool {
         match self {
-            Self::Durable | Self::Restart => matches!(kind, Kind::Mosquitto | Kind::Declic),
-            Self::Idle | Self::Subscriptions => !matches!(kind, Kind::Floor),
+            Self::Subscriptions | Self::Durable | Self::Restart => {
+                matches!(kind, Kind::Mosquitto | Kind::Declic)
+            }
+            Self::Idle => !matches!(kind, Kind::Floor),
             _ => true,
         }
     }
