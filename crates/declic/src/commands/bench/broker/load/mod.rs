@@ -180,6 +180,8 @@ fn next_source() -> Ipv4Addr {
 fn connect_packet(client_id: &str, clean_start: bool) -> io::Result<Vec<u8>> {
     encode(&Packet::Connect(Connect {
         clean_start,
+        // Nobody pings here, however long it takes; 0 would be refused by some.
+        keep_alive: 3_600,
         ..Connect::new(VERSION, client_id)
     }))
 }
