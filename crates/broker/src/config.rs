@@ -61,6 +61,9 @@ pub struct Config {
     pub limits: Limits,
     /// How often the topics below `$SYS/broker` are brought up to date; zero for no such topics.
     pub sys_interval: Duration,
+    /// A client of 5.0 that asks for response information is told this topic, a slash and its
+    /// client identifier. Empty for nothing.
+    pub response_prefix: String,
     /// After how much silence TCP asks whether a peer is still there, for clients that announce no
     /// keep-alive of their own; zero for never. Only begun seconds count.
     pub tcp_keep_alive: Duration,
@@ -87,6 +90,7 @@ impl Default for Config {
             rights: None,
             limits: Limits::default(),
             sys_interval: Duration::ZERO,
+            response_prefix: String::new(),
             tcp_keep_alive: Duration::from_secs(60),
             #[cfg(feature = "store")]
             store: None,

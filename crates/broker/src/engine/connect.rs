@@ -181,6 +181,7 @@ impl Engine {
             }
             _ => connect.keep_alive,
         };
+        let response = self.response_information(connect, client_id);
         let mut announced = Vec::new();
         if connect.version == ProtocolVersion::V5 {
             announce_limits(&self.limits, &mut announced);
@@ -192,6 +193,9 @@ impl Engine {
             }
             if connect.client_id.is_empty() {
                 announced.push(Property::AssignedClientIdentifier(client_id));
+            }
+            if let Some(topic) = &response {
+                announced.push(Property::ResponseInformation(topic));
             }
         }
         let connack = |session_present| {
@@ -358,6 +362,15 @@ impl Engine {
         packet.push(length as u8);
         packet.extend_from_slice(body);
         self.keep_tail(slot, packet, now);
+    }
+
+    /// Where a client may have answers sent to, if it asks for it.
+    fn response_information(&self, connect: &Connect<'_>, client_id: &str) -> Option<String> {
+        // `[MQTT-3.1.2-28]` of 5.0. No topic name has a wildcard in it.
+        let asked = connect.properties.request_response_information() == Some(true);
+        (asked && !self.response_prefix.is_empty())
+            .then(|| format!("{}/{client_id}", self.response_prefix))
+            .filter(|topic| !topic.contains(['+', '#']))
     }
 
     /// A client identifier that nobody uses and nobody guesses.

@@ -108,6 +108,8 @@ pub struct Engine {
     hash: HashKey,
     /// Whether the owner is asked who may connect.
     authenticate: bool,
+    /// Below it are the topics for answers that clients are told; empty for none.
+    response_prefix: Box<str>,
     stopping: bool,
     conns: Connections,
     sessions: Slab<Session>,
@@ -266,6 +268,7 @@ impl Engine {
             limits,
             hash,
             authenticate: false,
+            response_prefix: Box::default(),
             stopping: false,
             conns: Connections::default(),
             sessions: Slab::new(),
@@ -290,6 +293,14 @@ impl Engine {
             rights: None,
             stats: Stats::default(),
         }
+    }
+
+    /// The same, but a client of 5.0 that asks for response information is told the topic `prefix`,
+    /// a slash and its client identifier: below it nobody else expects answers.
+    #[must_use]
+    pub fn with_response_information(mut self, prefix: &str) -> Self {
+        self.response_prefix = prefix.into();
+        self
     }
 
     /// The same, but the owner is asked with [`Effect::Authenticate`] who may connect.

@@ -157,7 +157,8 @@ impl Broker {
     }
 
     fn bind_with(config: Config, mut store: Option<Box<dyn Store>>) -> Result<Self, BindError> {
-        let mut engine = Engine::new(config.limits.clone(), config.hash_seed);
+        let mut engine = Engine::new(config.limits.clone(), config.hash_seed)
+            .with_response_information(&config.response_prefix);
         let sources = Sources::load(&config)?;
         let rights = sources.rights()?;
         let wants_names = rights.is_some()

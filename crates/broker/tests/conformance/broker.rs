@@ -64,6 +64,7 @@ fn start() -> Subject {
             keep_alive: Some(600),
             ..Limits::default()
         },
+        response_prefix: "responses".to_owned(),
         #[cfg(feature = "http")]
         http_listeners: vec![resolved("127.0.0.1:0")],
         ..Config::listening_on(resolved("127.0.0.1:0"))

@@ -510,6 +510,28 @@ fn response_information_is_not_sent_unless_it_is_asked_for() {
     });
 }
 
+/// A broker may tell nothing; ours does.
+#[test]
+fn response_information_is_a_topic_of_the_clients_own() {
+    v5(|case| {
+        let properties = [Property::RequestResponseInformation(true)];
+        let connect = |client_id| Connect {
+            properties: Properties::new(&properties),
+            ..Connect::new(case.version, client_id)
+        };
+        let name = case.id("c");
+        let received = case.open().try_connect(&connect(&name));
+        let told = received.connack().properties.response_information();
+        if case.subject.ours {
+            assert_eq!(told, Some(&*format!("responses/{name}")));
+        }
+        // It can be published to, so it has no wildcards, whatever the client is called.
+        let received = case.open().try_connect(&connect(&case.id("#/+")));
+        let told = received.connack().properties.response_information();
+        assert!(told.is_none_or(|topic| declic_mqtt::TopicName::new(topic).is_ok()));
+    });
+}
+
 /// v5 [MQTT-3.1.2-21], [MQTT-3.2.2-21]
 #[test]
 fn the_server_keep_alive_is_told_where_the_client_wants_more() {

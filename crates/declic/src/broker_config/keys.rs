@@ -239,6 +239,17 @@ pub const SECTIONS: &[Section] = &[
         )],
     },
     Section {
+        name: "responses",
+        doc: "Where clients of MQTT 5.0 may have answers sent to.",
+        keys: &[key!(
+            "prefix",
+            Text: String,
+            response_prefix,
+            "A client that asks for response information is told this topic, a slash and its client \
+             id; \"\" for nothing."
+        )],
+    },
+    Section {
         name: "control",
         doc: "The local socket through which `declic broker ctl` asks the broker. Only the user who \
               runs the broker can use it. There is none on Windows.",

@@ -48,6 +48,7 @@ pub struct Settings {
     /// For the mode `interval`.
     pub store_interval: Duration,
     pub sys_interval: Duration,
+    pub response_prefix: String,
     /// `auto`, `none` or a path.
     pub control_socket: String,
     pub tcp_keep_alive: Duration,
@@ -77,6 +78,7 @@ impl Default for Settings {
             store_durability: DurabilityMode::default(),
             store_interval: Durability::DEFAULT_INTERVAL,
             sys_interval: Duration::from_secs(10),
+            response_prefix: String::new(),
             control_socket: "auto".to_owned(),
             tcp_keep_alive: Duration::from_secs(60),
             announce: true,

@@ -111,6 +111,7 @@ fn open(settings: &Settings) -> Result<(Broker, Access), Error> {
         limits: settings.limits.clone(),
         store: settings.store(),
         sys_interval: settings.sys_interval,
+        response_prefix: settings.response_prefix.clone(),
         tcp_keep_alive: settings.tcp_keep_alive,
         ..Config::default()
     })
