@@ -228,6 +228,16 @@ impl Users {
         }
     }
 
+    /// The names of all users, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|name| &**name)
+    }
+
+    /// Whether the password of a user is kept as it is, and not as a hash.
+    pub fn is_plain(&self, name: &str) -> bool {
+        matches!(self.0.get(name), Some(Secret::Plain(_)))
+    }
+
     /// The user of a name.
     pub(crate) fn secret(&self, name: &str) -> Option<&Secret> {
         self.0.get(name)

@@ -35,12 +35,14 @@ pub struct AccessArgs {
     /// Let clients connect without a password, also from the network
     ///
     /// Boards that can't send a password need it, those of the MicroPython tutorial for example.
-    #[arg(long, conflicts_with = "users")]
+    /// With --users, only clients that give no user name.
+    #[arg(long)]
     pub anonymous: bool,
 
     /// Users who may connect: a file with a line `name:password` for each
     ///
-    /// Empty lines and lines that begin with # are left out.
+    /// `declic broker passwd` puts hashed passwords in it; password files of Mosquitto may be used
+    /// as they are. Empty lines and lines that begin with # are left out.
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
 
@@ -119,11 +121,6 @@ impl AccessArgs {
     /// The network would be let in without anything being said about it; the users can't be read;
     /// the password can't be kept.
     pub fn resolve(&self) -> Result<Access, Error> {
-        if self.anonymous && self.users.is_some() {
-            let what = "can't let everyone in and ask for a password too";
-            return Err(Error::new(ExitCode::Usage, what)
-                .remedy("Leave out `anonymous` or `users` in the configuration."));
-        }
         let is_chosen = self.lan || !self.listen.is_empty();
         let listen = match self.listen.as_slice() {
             [] if self.others.is_any => Vec::new(),
@@ -133,8 +130,11 @@ impl AccessArgs {
         };
         let is_generated = self.lan && !self.anonymous && self.users.is_none();
         let (access, own) = if let Some(path) = &self.users {
-            let (users, first) = read_users(path)?;
-            (declic_broker::Access::Passwords(users), Some(first))
+            let access = declic_broker::Access::File {
+                path: path.clone(),
+                anonymous: self.anonymous,
+            };
+            (access, read_users(path)?.1)
         } else if is_generated {
             let user = generated_user(&state::directory()?)?;
             let users = Users::one(&user.name, &user.password).map_err(|error| {
@@ -148,7 +148,8 @@ impl AccessArgs {
         let open = reached
             .into_iter()
             .find(|address| !address.ip().is_loopback());
-        if let (Some(address), None, false) = (open, &own, self.anonymous) {
+        let is_guarded = own.is_some() || self.users.is_some() || self.anonymous;
+        if let (Some(address), false) = (open, is_guarded) {
             return Err(Error::new(
                 ExitCode::Usage,
                 format!("can't listen on {address}"),
@@ -170,6 +171,9 @@ impl AccessArgs {
 
 /// Why the broker can't listen, with what to do about it.
 pub fn cannot_listen(error: &BindError) -> Error {
+    if let Some(file) = error.file() {
+        return Error::new(ExitCode::Usage, "can't start the broker").because(file);
+    }
     if let Some(error) = error.store_error() {
         return cannot_store(error);
     }
@@ -234,8 +238,9 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "an address and a port are needed, as in 127.0.0.1:1883".to_owned())
 }
 
-/// The users of a file with lines `name:password`, and the first of them.
-fn read_users(path: &Path) -> Result<(Users, Credentials), Error> {
+/// The users of a file with lines `name:password`, and the first of them whose password is not
+/// hashed.
+fn read_users(path: &Path) -> Result<(Users, Option<Credentials>), Error> {
     let failed = || {
         Error::new(
             ExitCode::Usage,
@@ -247,17 +252,13 @@ fn read_users(path: &Path) -> Result<(Users, Credentials), Error> {
     let first = text
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-        .find_map(|line| line.split_once(':'));
-    match first {
-        Some((name, password)) => Ok((
-            users,
-            Credentials {
-                name: name.to_owned(),
-                password: password.to_owned(),
-            },
-        )),
-        None => Err(failed().because("there is none")),
-    }
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| users.is_plain(name))
+        .map(|(name, password)| Credentials {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        });
+    Ok((users, first))
 }
 
 /// The user of `--lan`, with the password kept in `directory`.
@@ -335,6 +336,7 @@ mod tests {
         fs::write(&path, "# people\nann:a:b \n\nbob:c\n").expect("a place to write");
         let (users, first) = read_users(&path).expect("valid");
         assert_eq!(users.len(), 2);
+        let first = first.expect("a plain password");
         assert_eq!(
             (first.name.as_str(), first.password.as_str()),
             ("ann", "a:b ")

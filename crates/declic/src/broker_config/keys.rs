@@ -184,13 +184,24 @@ pub const SECTIONS: &[Section] = &[
                 "anonymous",
                 Switch: bool,
                 anonymous,
-                "Let clients connect without a password, also from the network. (--anonymous)"
+                "Let clients connect without a password, also from the network; with `users`, only \
+                 those that give no user name. (--anonymous)"
             ),
             key!(
                 "users",
                 File: Option<std::path::PathBuf>,
                 users,
-                "A file with a line `name:password` for each user who may connect. (--users)"
+                "A file with a line `name:password` for each user who may connect; `declic broker \
+                 passwd` puts hashed passwords in it. It is read again on SIGHUP and `declic broker \
+                 ctl reload`. (--users)"
+            ),
+            key!(
+                "rights",
+                File: Option<std::path::PathBuf>,
+                rights,
+                "A file that says who may publish and read what, in the form of Mosquitto's \
+                 acl_file; without it everyone may do everything. It is read again like `users`. \
+                 (--rights)"
             ),
         ],
     },

@@ -41,6 +41,7 @@ pub struct Settings {
     pub threads: usize,
     pub anonymous: bool,
     pub users: Option<PathBuf>,
+    pub rights: Option<PathBuf>,
     pub limits: Limits,
     /// Where retained messages and lasting sessions are kept; in memory only without it.
     pub store_directory: Option<PathBuf>,
@@ -73,6 +74,7 @@ impl Default for Settings {
             threads: 0,
             anonymous: false,
             users: None,
+            rights: None,
             limits: Limits::default(),
             store_directory: None,
             store_durability: DurabilityMode::default(),

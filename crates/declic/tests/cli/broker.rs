@@ -264,3 +264,30 @@ fn all_mistakes_of_a_configuration_are_told_with_their_places() {
         "{error}"
     );
 }
+
+#[test]
+fn passwd_makes_users_whom_the_broker_knows() {
+    let directory = TempDir::new();
+    let users = directory.path().join("users").display().to_string();
+    let passwd = |user: &str, password: &[u8]| {
+        let done = run(declic(&["broker", "passwd", &users, user]), password);
+        assert_eq!(done.text().0, format!("user {user} set\n"));
+    };
+    passwd("ann", b"first\n");
+    passwd("bob", b"word\n");
+    passwd("ann", b"second\n");
+    let text = std::fs::read_to_string(&users).expect("a file");
+    assert_eq!(text.lines().count(), 2);
+    assert!(
+        text.lines().all(|line| line.contains(":$argon2id$")),
+        "{text}"
+    );
+    let deleted = run(declic(&["broker", "passwd", "-D", &users, "bob"]), b"");
+    assert_eq!(deleted.text().0, "user bob deleted\n");
+    let error = run(declic(&["broker", "passwd", "-D", &users, "bob"]), b"").error(2);
+    assert!(error.contains("there is no user \"bob\""), "{error}");
+    let error = run(declic(&["broker", "passwd", "-D", &users, "ann"]), b"").error(2);
+    assert!(error.contains("there is at least one user"), "{error}");
+    let error = run(declic(&["broker", "passwd", &users, "a:b"]), b"x\n").error(2);
+    assert!(error.contains("has no `:` in it"), "{error}");
+}

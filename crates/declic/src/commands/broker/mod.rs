@@ -2,6 +2,7 @@
 
 mod config;
 mod ctl;
+mod passwd;
 mod serve;
 
 use std::net::SocketAddr;
@@ -60,6 +61,18 @@ pub struct Args {
     /// The key of the certificate (PEM)
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
     key: Option<PathBuf>,
+
+    /// Clients with a certificate from one of these are the user whom it names (PEM)
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    client_ca: Option<PathBuf>,
+
+    /// Turn clients without a certificate away
+    #[arg(long, requires = "client_ca", help_heading = LISTENING)]
+    require_client_certificate: bool,
+
+    /// Who may publish and read what: a file in the form of Mosquitto's acl_file
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    rights: Option<PathBuf>,
 
     /// Keep retained messages and lasting sessions in this directory
     ///
@@ -124,6 +137,7 @@ pub struct Args {
 enum Command {
     Config(config::Args),
     Ctl(ctl::Args),
+    Passwd(passwd::Args),
 }
 
 /// Runs the broker until the process is told to stop.
@@ -131,6 +145,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     match &args.command {
         Some(Command::Config(args)) => config::run(args, printer),
         Some(Command::Ctl(args)) => ctl::run(args, printer),
+        Some(Command::Passwd(args)) => passwd::run(args, printer),
         None => serve::run(args, &printer.with_json(args.json)),
     }
 }
@@ -150,6 +165,9 @@ impl Args {
         let tls = &mut settings.tls;
         replace(&mut tls.certificate, self.certificate.clone().map(Some));
         replace(&mut tls.key, self.key.clone().map(Some));
+        replace(&mut tls.client_ca, self.client_ca.clone().map(Some));
+        tls.require_client_certificate |= self.require_client_certificate;
+        replace(&mut settings.rights, self.rights.clone().map(Some));
         let limits = &mut settings.limits;
         replace(&mut limits.connections, self.max_connections);
         replace(&mut limits.packet_size, self.max_packet_size);
@@ -199,6 +217,12 @@ Examples:
     declic broker --listen 127.0.0.1:0
   Retained messages and lasting sessions survive a restart:
     declic broker --store /var/lib/declic
+  With users of their own, and rights for each:
+    declic broker passwd users ann
+    declic broker --listen 0.0.0.0:1883 --users users --rights rights
+  With TLS, and for web pages:
+    declic broker --listen-tls 0.0.0.0:8883 --listen-https 0.0.0.0:8443 \\
+      --certificate broker.pem --key broker.key --users users
   As a service, with everything in a file:
     declic broker config --default > broker.toml
     declic broker --config broker.toml

@@ -108,6 +108,7 @@ fn open(settings: &Settings) -> Result<(Broker, Access), Error> {
         web_origins: settings.web_origins.clone(),
         threads: settings.threads,
         access: access.access.clone(),
+        rights: settings.rights.clone(),
         limits: settings.limits.clone(),
         store: settings.store(),
         sys_interval: settings.sys_interval,

@@ -199,6 +199,14 @@ impl Board {
 /// Opens the broker's listeners. Port 1883 that was not asked for may be another one, which is
 /// said.
 fn bind(access: &Access) -> Result<(Broker, Option<String>), Error> {
+    if let (declic_broker::Access::File { path, anonymous }, None) = (&access.access, &access.own)
+        && !anonymous
+    {
+        let what = format!("can't use the users in {}", path.display());
+        return Err(Error::new(ExitCode::Usage, what)
+            .because("the boards of `declic up` need a password too, and all are hashed")
+            .remedy("Add a user with a plain one: a line boards:PASSWORD."));
+    }
     let config = |listeners: &[SocketAddr]| Config {
         listeners: listeners.to_vec(),
         access: access.access.clone(),
