@@ -78,7 +78,8 @@ use tree::Tree;
 /// - *verbs*, something the owner wants: [`Self::shutdown`], [`Self::set_rights`];
 /// - *`poll_*`* and [`Self::fill`], what the owner has to do: first [`Self::poll_effect`] until
 ///   `None`, then for each connection of [`Self::poll_ready`] write what [`Self::fill`] gives, and
-///   come back at [`Self::poll_timeout`] at the latest.
+///   come back at [`Self::poll_timeout`] at the latest. With a store ([`Self::with_store`],
+///   [`Self::restore`]), [`Self::poll_batch`] comes last; [`Self::handle_stored`] answers it.
 ///
 /// Time only ever comes in as a parameter and must not go backwards. The same inputs with the
 /// same seed give the same outputs.
