@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::local::{FromLocal, Local, WINDOW, publish_in};
 use super::remote::{Remote, marked};
 use super::rules::Mapping;
-use super::{BridgeConfig, Shared};
+use super::{BridgeConfig, Far, Shared};
 use crate::Handle;
 
 /// The memory of the client there.
@@ -41,6 +41,8 @@ impl Memory {
 
 pub(super) struct Link<'a> {
     pub(super) config: &'a BridgeConfig,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<&'a super::tls::Tls>,
     /// What marks the messages of this bridge.
     pub(super) via: &'a str,
     pub(super) handle: &'a Handle,
@@ -74,12 +76,13 @@ struct Ended;
 
 impl<'a> Link<'a> {
     pub(super) fn new(
-        config: &'a BridgeConfig,
+        far: &'a Far,
         via: &'a str,
         handle: &'a Handle,
         shared: &'a Shared,
         memory: &'a mut Memory,
     ) -> io::Result<Self> {
+        let config = &far.config;
         let poll = Poll::new()?;
         // A second one is never set.
         let _ = shared.waker.set(Waker::new(poll.registry(), WAKER)?);
@@ -117,6 +120,8 @@ impl<'a> Link<'a> {
             sent: HashMap::new(),
             buffer: vec![0; BUFFER],
             config,
+            #[cfg(feature = "tls")]
+            tls: far.tls.as_ref(),
             via,
             handle,
             shared,

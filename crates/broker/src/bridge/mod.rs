@@ -31,10 +31,13 @@ mod link;
 mod local;
 mod remote;
 mod rules;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -57,6 +60,9 @@ pub struct BridgeConfig {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Certificates that vouch for the other broker, in a file of PEM: the connection is encrypted.
+    /// Needs the feature `tls`. `None` for no TLS.
+    pub ca: Option<PathBuf>,
     /// The client identifier there; empty for `declic-` and the name.
     pub client_id: String,
     /// The user's name there; empty for none.
@@ -85,6 +91,7 @@ impl Default for BridgeConfig {
             name: String::new(),
             host: String::new(),
             port: 1883,
+            ca: None,
             client_id: String::new(),
             user_name: String::new(),
             password: None,
@@ -108,6 +115,8 @@ pub enum InvalidBridge {
     NoHost,
     /// Packets of this size are too small, or too large for MQTT.
     PacketSize(usize),
+    /// It can't be encrypted, for a reason in words.
+    Tls(String),
     /// Its rules can't be used.
     Rule(InvalidRule),
 }
@@ -121,6 +130,7 @@ impl fmt::Display for InvalidBridge {
                 f,
                 "packets of {size} bytes; {SMALLEST_PACKETS} to {LARGEST_PACKETS} are possible"
             ),
+            Self::Tls(why) => write!(f, "no TLS: {why}"),
             Self::Rule(why) => why.fmt(f),
         }
     }
@@ -206,6 +216,8 @@ pub struct BridgeStats {
     pub looped: u64,
     /// Connections that the other broker accepted.
     pub connects: u64,
+    /// Attempts to connect that failed.
+    pub failures: u64,
 }
 
 /// What the thread of a connection and its owner have in common.
@@ -218,6 +230,7 @@ struct Shared {
     dropped: AtomicU64,
     looped: AtomicU64,
     connects: AtomicU64,
+    failures: AtomicU64,
     /// Wakes the thread up.
     waker: std::sync::OnceLock<mio::Waker>,
 }
@@ -229,6 +242,15 @@ impl Bridge {
     /// The configuration is wrong. That there is no other broker is none: it is tried again.
     pub fn start(config: &BridgeConfig, handle: &Handle) -> Result<Self, InvalidBridge> {
         config.check()?;
+        #[cfg(feature = "tls")]
+        let tls = match &config.ca {
+            Some(ca) => Some(tls::Tls::load(ca, &config.host).map_err(InvalidBridge::Tls)?),
+            None => None,
+        };
+        #[cfg(not(feature = "tls"))]
+        if config.ca.is_some() {
+            return Err(InvalidBridge::Tls("it is not built in".to_owned()));
+        }
         let number = RandomState::new().build_hasher().finish();
         let via = format!("{}-{number:016x}", config.name);
         let (sender, ended) = sync_channel(1);
@@ -239,7 +261,12 @@ impl Bridge {
             let (handle, via, sender) = (handle.clone(), via.clone(), sender.clone());
             let name = format!("bridge {}", config.name);
             let thread = thread::Builder::new().name(name);
-            let spawned = thread.spawn(move || run(&config, &via, &handle, &ours, sender));
+            let remote = Far {
+                config,
+                #[cfg(feature = "tls")]
+                tls: tls.clone(),
+            };
+            let spawned = thread.spawn(move || run(&remote, &via, &handle, &ours, sender));
             if let Err(error) = spawned {
                 tracing::error!(%error, "a bridge has no thread and does not run");
             }
@@ -281,6 +308,7 @@ impl Bridge {
             dropped: sum(|one| &one.dropped),
             looped: sum(|one| &one.looped),
             connects: sum(|one| &one.connects),
+            failures: sum(|one| &one.failures),
         }
     }
 }
@@ -294,9 +322,17 @@ impl Drop for Bridge {
     }
 }
 
-fn run(config: &BridgeConfig, via: &str, handle: &Handle, shared: &Shared, _ended: SyncSender<()>) {
+/// The other broker, as a connection needs it.
+struct Far {
+    config: BridgeConfig,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Tls>,
+}
+
+fn run(far: &Far, via: &str, handle: &Handle, shared: &Shared, _ended: SyncSender<()>) {
+    let config = &far.config;
     let mut memory = link::Memory::new(config.packet_size);
-    match Link::new(config, via, handle, shared, &mut memory) {
+    match Link::new(far, via, handle, shared, &mut memory) {
         Ok(mut link) => link.run(),
         Err(error) => tracing::error!(bridge = %config.name, %error, "the bridge can't run"),
     }

@@ -56,6 +56,10 @@ impl Link<'_> {
         let registry = self.poll.registry();
         let opened = Transport::connect(address).and_then(|mut transport| {
             let interest = Interest::READABLE | Interest::WRITABLE;
+            #[cfg(feature = "tls")]
+            if let Some(tls) = self.tls {
+                transport.encrypt(tls)?;
+            }
             registry.register(transport.source(), REMOTE, interest)?;
             Ok(transport)
         });
@@ -102,6 +106,7 @@ impl Link<'_> {
 
     /// An attempt failed: the next address at once, or all again after a pause.
     pub(super) fn failed(&mut self, error: &io::Error, now: Instant) {
+        count(&self.shared.failures);
         let until = if self.addresses.is_empty() {
             let pause = self.remote_backoff.next();
             let (name, host, port) = (&self.config.name, &self.config.host, self.config.port);
@@ -178,7 +183,12 @@ impl Link<'_> {
                     return false;
                 }
                 Err(error) => {
-                    debug!(bridge = %self.config.name, %error, "the connection was lost");
+                    let name = &self.config.name;
+                    if self.accepted_at.is_none() {
+                        warn!(bridge = %name, %error, "no connection");
+                    } else {
+                        debug!(bridge = %name, %error, "the connection was lost");
+                    }
                     self.lost(now);
                 }
             }
@@ -254,6 +264,7 @@ impl Link<'_> {
                         info!(bridge = %config.name, %reason, "bridge disconnected");
                         self.say_state(false);
                     } else {
+                        count(&self.shared.failures);
                         warn!(bridge = %config.name, %reason, "the other broker can't be used");
                     }
                     if self.remote.is_open() {
@@ -289,6 +300,10 @@ impl Link<'_> {
         let Remote::Open(transport) = &mut self.remote else {
             return;
         };
+        if let Err(error) = transport.flush() {
+            debug!(bridge = %self.config.name, %error, "the connection was lost");
+            return self.lost(now);
+        }
         loop {
             let bytes = self.client.transmit();
             if bytes.is_empty() {

@@ -6,17 +6,45 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use mio::event::Source;
 use mio::net::TcpStream;
 
+#[cfg(feature = "tls")]
+use super::tls::{Session, Tls};
+
 /// A connection that is being made, or is there.
 #[derive(Debug)]
 pub(super) struct Transport {
     stream: TcpStream,
+    #[cfg(feature = "tls")]
+    tls: Option<Session>,
 }
 
 impl Transport {
     /// Begins to connect to `address`.
     pub(super) fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
-        Ok(Self { stream })
+        Ok(Self {
+            stream,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
+    }
+
+    /// Encrypts all that is sent from now on.
+    #[cfg(feature = "tls")]
+    pub(super) fn encrypt(&mut self, tls: &Tls) -> io::Result<()> {
+        self.tls = Some(tls.begin()?);
+        Ok(())
+    }
+
+    /// Writes what was sent and is not on its way yet.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.flush(&mut self.stream);
+        }
+        Ok(())
     }
 
     /// Whether the connection is there; called when the socket is said to be writable.
@@ -43,6 +71,10 @@ impl Transport {
     /// # Errors
     /// The connection is over.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.receive(&mut self.stream, buffer);
+        }
         loop {
             return match self.stream.read(buffer) {
                 Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
@@ -59,6 +91,10 @@ impl Transport {
     /// # Errors
     /// The connection is over.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.send(&mut self.stream, bytes);
+        }
         loop {
             return match self.stream.write(bytes) {
                 Ok(count) => Ok(Some(count)),

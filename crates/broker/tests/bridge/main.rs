@@ -269,3 +269,66 @@ fn a_message_larger_than_allowed_is_dropped_and_others_go_on() {
     assert_eq!(there.payloads_until("end"), Vec::<String>::new());
     assert_eq!(here.payloads_until("end"), Vec::<String>::new());
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn the_connection_can_be_encrypted_and_a_stranger_is_not_trusted() {
+    let directory = std::env::temp_dir().join(format!("declic-bridge-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a temporary directory");
+    let path = |name: &str| directory.join(name);
+    for name in ["far", "stranger"] {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        std::fs::write(path(&format!("{name}.pem")), certificate.pem()).expect("a place to write");
+        std::fs::write(path(&format!("{name}.key")), key.serialize_pem())
+            .expect("a place to write");
+    }
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let cloud = declic_broker::Broker::bind(declic_broker::Config {
+        listeners: vec![any],
+        tls_listeners: vec![any],
+        tls: Some(declic_broker::Tls {
+            certificate: path("far.pem"),
+            key: path("far.key"),
+            client_ca: None,
+            client_crl: None,
+            require_client_certificate: false,
+        }),
+        ..declic_broker::Config::default()
+    });
+    let cloud = cloud.expect("a free port");
+    let (plain, encrypted) = (cloud.local_addrs()[0], cloud.tls_addrs()[0]);
+    let handle = cloud.handle();
+    let thread = std::thread::spawn(move || cloud.run());
+    let house = Server::start();
+    let rules = [rule("t/#", Direction::Both, "", "")];
+    let mut trusting = config("b", encrypted, &rules);
+    trusting.ca = Some(path("far.pem"));
+    let bridge = start(&trusting, &house);
+    let here = Peer::start(house.address, "here", "t/down");
+    let there = Peer::start(plain, "there", "t/up");
+    let large = "x".repeat(30_000);
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        here.publish("t/up", &large, qos);
+        assert_eq!(there.next().payload, large);
+        there.publish("t/down", "down", qos);
+        assert_eq!(here.next().payload, "down");
+    }
+    drop(bridge);
+    let accepted = handle.stats().expect("it runs").accepted;
+    let mut wary = trusting.clone();
+    wary.ca = Some(path("stranger.pem"));
+    let bridge = Bridge::start(&wary, &house.handle).expect("a valid bridge");
+    wait_until(|| bridge.stats().failures >= 2);
+    drop(bridge);
+    assert_eq!(handle.stats().expect("it runs").accepted, accepted);
+    let mut missing = trusting;
+    missing.ca = Some(path("missing.pem"));
+    let error = Bridge::start(&missing, &house.handle).expect_err("no such file");
+    assert!(error.to_string().contains("missing.pem"), "{error}");
+    drop((here, there));
+    handle.shutdown();
+    thread.join().expect("no panic").expect("no failure");
+    let _ = std::fs::remove_dir_all(&directory);
+}

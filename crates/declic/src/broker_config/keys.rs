@@ -308,7 +308,19 @@ pub const BRIDGE: &[Key<BridgeSettings>] = &[
         bridge.host,
         "The other broker's host: a name or an address."
     ),
-    key!("port", Count: u16, bridge.port, "Its port."),
+    key!(
+        "port",
+        Count: u16,
+        bridge.port,
+        "Its port; with TLS it is 8883 as a rule."
+    ),
+    key!(
+        "ca",
+        File: Option<std::path::PathBuf>,
+        bridge.ca,
+        "Certificates that vouch for the other broker, in a file of PEM: the connection is encrypted \
+         then. On Debian, those that browsers trust are in /etc/ssl/certs/ca-certificates.crt."
+    ),
     key!(
         "client_id",
         Text: String,
