@@ -266,11 +266,11 @@ fn write_key<T>(text: &mut String, key: &Key<T>, target: &T) {
     text.push_str(&format!("{} = {}\n", key.name, (key.write)(target)));
 }
 
-/// Writes `doc` as comments of at most 100 columns.
+/// Writes `doc` as comments of at most 98 columns, so that they can be commented out in 100.
 fn comment(text: &mut String, doc: &str) {
     let mut line = "#".to_owned();
     for word in doc.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > 100 {
+        if line.chars().count() + 1 + word.chars().count() > 98 {
             text.push_str(&line);
             text.push('\n');
             line = "#".to_owned();
