@@ -69,16 +69,16 @@ def start_machine(tmp_path):
     started = []
     numbers = itertools.count(1)
 
-    def start(broker=None, role="both", *, flash=None, number=None, clock=None, **settings):
+    def start(of=None, role="both", *, flash=None, wire=None, number=None, clock=None, **settings):
         number = number or next(numbers)
         home = tmp_path / f"machine-{len(started)}"
         home.mkdir()
         handed_over = {"role": role, "backoff-base": 100, "backoff-cap": 1}
-        if broker is not None:
-            handed_over |= {"broker": HOST_SEEN_FROM_INSIDE, "port": broker.port}
+        if of is not None:
+            handed_over |= {"broker": HOST_SEEN_FROM_INSIDE, "port": of.port}
         handed_over |= {key.replace("_", "-"): value for key, value in settings.items()}
         handed_over |= clock or {}
-        running = Machine(home, f"02:00:00:00:00:{number:02x}", handed_over, flash)
+        running = Machine(home, f"02:00:00:00:00:{number:02x}", handed_over, flash, wire)
         started.append(running)
         return running
 

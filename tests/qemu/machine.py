@@ -32,7 +32,7 @@ deepest_stacks = []
 class Machine(Process):
     """A machine that is switched on."""
 
-    def __init__(self, home, mac, handed_over, flash=None):
+    def __init__(self, home, mac, handed_over, flash=None, wire=None):
         self.board_id = mac.replace(":", "")
         self._monitor_path = home / "monitor"
         text = home / "handed-over"
@@ -44,13 +44,21 @@ class Machine(Process):
             "-display", "none", "-serial", "stdio", "-monitor", "none",
             "-qmp", f"unix:{self._monitor_path},server=on,wait=off",
             "-global", "virtio-mmio.force-legacy=false",
-            "-netdev", "user,id=net", "-device", f"virtio-net-device,netdev=net,mac={mac}",
+            "-netdev", "user,id=net", "-device", f"virtio-net-device,netdev={'net' if wire is None else 'card'},mac={mac}",
             "-device", f"loader,file={text},addr=0x80300000,force-raw=on",
         ]  # fmt: skip
         if flash is not None:
             argv += [
                 "-drive", f"if=none,id=flash,format=raw,file={flash}",
                 "-device", "virtio-blk-device,drive=flash",
+            ]  # fmt: skip
+        if wire is not None:
+            ends = f"udp=127.0.0.1:{wire.port},localaddr=127.0.0.1:0"
+            argv += [
+                "-netdev", f"socket,id=wire,{ends}",
+                "-netdev", "hubport,id=of-net,hubid=0,netdev=net",
+                "-netdev", "hubport,id=of-wire,hubid=0,netdev=wire",
+                "-netdev", "hubport,id=card,hubid=0",
             ]  # fmt: skip
         super().__init__(argv)
         with self._changed:

@@ -57,6 +57,7 @@ pub mod improv;
 mod led;
 mod link;
 mod machine;
+pub mod mdns;
 mod own;
 mod presses;
 mod route;

@@ -121,7 +121,10 @@ impl Machine for Chip {
     }
 
     /// A chip is not switched off by its program.
-    fn end(&mut self, _ending: Ending) -> ! {
-        restart::restart()
+    fn end(&mut self, ending: Ending) -> ! {
+        match ending {
+            Ending::Sleep(kept) => restart::sleep(&kept),
+            Ending::Restart | Ending::PowerOff => restart::restart(),
+        }
     }
 }

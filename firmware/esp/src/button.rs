@@ -5,8 +5,9 @@ use core::cell::RefCell;
 
 use critical_section::Mutex;
 use declic_mqtt::Instant;
-use esp_hal::gpio::{AnyPin, Event, Input, InputConfig, Io, Level, Pull};
-use esp_hal::peripherals::IO_MUX;
+use esp_hal::gpio::{AnyPin, Event, Input, InputConfig, Io, Level, Pull, WakeupConfig};
+use esp_hal::peripherals::{IO_MUX, LPWR};
+use esp_hal::rtc_cntl::sleep::{LowPower, RtcSleepConfig};
 use heapless::Deque;
 
 use declic_glue::{clock, wake};
@@ -18,10 +19,43 @@ pub struct Edge {
     pub at: Instant,
 }
 
+/// Sleeps until the contact on `pin` closes; not at all while it is closed. Deep sleep does not
+/// return: the chip starts again. It needs a pin that works without the rest of the chip; with any
+/// other it is light sleep, which takes ten to a hundred times the current.
+pub fn sleep(pin: AnyPin<'_>, active_low: bool, lpwr: LPWR<'_>) {
+    let mut input = input(pin, active_low);
+    let low_power = WakeupConfig::default().with_low_power_path(true);
+    let can_be_deep = input.apply_wakeup_config(&low_power).is_ok();
+    input.listen(if active_low {
+        Event::LowLevel
+    } else {
+        Event::HighLevel
+    });
+    let mut power = LowPower::new(lpwr);
+    // An interrupt that nothing handles would come again and again.
+    critical_section::with(|_| {
+        if can_be_deep {
+            let mut config = RtcSleepConfig::deep();
+            // What the board kept lies there. On the ESP32-C6 it always lasts.
+            #[cfg(not(feature = "esp32c6"))]
+            config.set_rtc_fastmem_pd_en(false);
+            power.sleep_deep_with_rejection(config);
+        } else {
+            power.sleep_light(RtcSleepConfig::default());
+        }
+        input.unlisten();
+        input.clear_interrupt();
+    });
+}
+
+fn input(pin: AnyPin<'_>, active_low: bool) -> Input<'_> {
+    let pull = if active_low { Pull::Up } else { Pull::Down };
+    Input::new(pin, InputConfig::default().with_pull(pull))
+}
+
 /// Starts watching `pin`. Call it once.
 pub fn start(pin: AnyPin<'static>, active_low: bool, io_mux: IO_MUX<'static>) {
-    let pull = if active_low { Pull::Up } else { Pull::Down };
-    let input = Input::new(pin, InputConfig::default().with_pull(pull));
+    let input = input(pin, active_low);
     Io::new(io_mux).set_interrupt_handler(on_edge);
     critical_section::with(|cs| {
         let mut contact = Contact {

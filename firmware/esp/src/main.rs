@@ -14,7 +14,9 @@ mod restart;
 mod watchdog;
 
 use declic_board::flash::Loaded;
-use declic_board::{Backoff, Board, BoardId, Key, LogLevel, Settings, Start, Storage, StoreError};
+use declic_board::{
+    Backoff, Board, BoardId, Key, LogLevel, RestartReason, Settings, Start, Storage, StoreError,
+};
 use declic_glue::{Buffers, Owner, Store, Wishes, clock};
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
@@ -33,6 +35,7 @@ use crate::board_task::Chip;
 use crate::boards::{BoardPins, CHIP, SETTINGS_PARTITION};
 use crate::led::Led;
 use crate::pins::Pins;
+use crate::restart::Cause;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
@@ -42,11 +45,48 @@ async fn main(spawner: Spawner) {
     // The radio's heap: what the bootloader used, which nothing else can have, and a little more.
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: 64 * 1024);
     esp_alloc::heap_allocator!(size: 36 * 1024);
+    // SAFETY: this is the only place, and no pin is taken from `p`.
+    let mut pins = unsafe { Pins::new() };
+    let flash = FlashStorage::new(p.FLASH);
+    // While the flash is written, the other core must not run from it.
+    #[cfg(any(feature = "esp32", feature = "esp32s3"))]
+    let flash = flash.multicore_auto_park();
+    let mut store = Store::new(BlockingAsync::new(flash), SETTINGS_PARTITION);
+    let mut settings = Settings::default();
+    let loaded = load(&mut store, &mut settings);
+    let mut store = store.ok();
+    let model = BoardPins::new(&settings);
+    let mut button = pins.input(model.button);
+    let (reason, kept) = match restart::take_cause() {
+        Cause::Start(reason) => (reason, None),
+        Cause::Woken(kept) => (RestartReason::DeepSleep, Some(kept)),
+        Cause::Tired(kept) => {
+            if let Some(pin) = &mut button {
+                restart::fall_asleep(&kept);
+                button::sleep(pin.reborrow(), model.button_active_low, p.LPWR);
+                restart::wake_up();
+            }
+            (RestartReason::DeepSleep, Some(kept))
+        }
+    };
+    let start = Start {
+        has_wifi: true,
+        // Waking is no start.
+        boots: store
+            .as_mut()
+            .filter(|_| kept.is_none())
+            .and_then(|store| store.count_boot().ok()),
+        light: store.as_mut().and_then(Store::light),
+        pressed: kept.is_some(),
+        kept,
+        can_sleep: button.is_some(),
+        settings: loaded,
+        ..Start::new(CHIP.title, reason)
+    };
+
     esp_rtos::start(TimerGroup::new(p.TIMG0).timer0, p.FROM_CPU_INTR0);
     spawner.spawn(watchdog::run(Rtc::new(p.RTC_TIMER)).expect(ONCE));
 
-    // SAFETY: this is the only place, and no pin is taken from `p`.
-    let mut pins = unsafe { Pins::new() };
     let (rx, tx) = (pins.input(CHIP.console_rx), pins.output(CHIP.console_tx));
     let usb = {
         #[cfg(not(feature = "esp32"))]
@@ -63,23 +103,6 @@ async fn main(spawner: Spawner) {
         spawner.spawn(console::write_out(tx, usb).expect(ONCE));
     }
 
-    let flash = FlashStorage::new(p.FLASH);
-    // While the flash is written, the other core must not run from it.
-    #[cfg(any(feature = "esp32", feature = "esp32s3"))]
-    let flash = flash.multicore_auto_park();
-    let mut store = Store::new(BlockingAsync::new(flash), SETTINGS_PARTITION);
-    let mut settings = Settings::default();
-    let loaded = load(&mut store, &mut settings);
-    let mut store = store.ok();
-    let start = Start {
-        has_wifi: true,
-        boots: store.as_mut().and_then(|store| store.count_boot().ok()),
-        light: store.as_mut().and_then(Store::light),
-        settings: loaded,
-        ..Start::new(CHIP.title, restart::take_reason())
-    };
-    let model = BoardPins::new(&settings);
-    let button = pins.input(model.button);
     let led = pins.output(model.led);
     let problems = [
         settings

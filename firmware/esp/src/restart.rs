@@ -4,18 +4,52 @@ use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use declic_board::RestartReason;
+use declic_board::{Kept, RestartReason};
 use declic_glue::Note;
 use esp_hal::system::{reset_reason, software_reset};
 use static_cell::StaticCell;
 
-/// Why the chip started this time. To be asked once: a panic's place is forgotten by that.
-pub fn take_reason() -> RestartReason {
+/// Why the chip started this time. To be asked once: what was left behind is forgotten by that.
+pub fn take_cause() -> Cause {
     static NOTE: StaticCell<Note> = StaticCell::new();
     let note = NOTE.init(take());
-    if note.mark() == PANIC {
-        return RestartReason::Panic(note.text());
+    match (note.mark(), note.kept()) {
+        (PANIC, _) => Cause::Start(RestartReason::Panic(note.text())),
+        (TIRED, Some(kept)) => Cause::Tired(kept),
+        (ASLEEP, Some(kept)) => Cause::Woken(kept),
+        _ => Cause::Start(reason()),
     }
+}
+
+/// What a start is.
+#[derive(Clone, Copy)]
+pub enum Cause {
+    /// A start of the board.
+    Start(RestartReason),
+    /// The board is to sleep now, and kept this.
+    Tired(Kept),
+    /// It has slept.
+    Woken(Kept),
+}
+
+/// Restarts the chip, to sleep from its start: with no radio and no second core that would have to
+/// be stopped first.
+pub fn sleep(kept: &Kept) -> ! {
+    keep(Note::keeping(TIRED, kept));
+    software_reset()
+}
+
+/// The chip sleeps from now on, and what follows is that it has slept.
+pub fn fall_asleep(kept: &Kept) {
+    keep(Note::keeping(ASLEEP, kept));
+}
+
+/// It has slept without a reset.
+pub fn wake_up() {
+    keep(Note::new(0));
+}
+
+fn reason() -> RestartReason {
     let Some(reason) = reset_reason() else {
         return RestartReason::Unknown;
     };
@@ -52,8 +86,8 @@ fn on_panic(info: &PanicInfo<'_>) -> ! {
 }
 
 fn keep(note: Note) {
-    // SAFETY: only here and in `take` is it accessed; a panic does not return, and `take` is called
-    // at the start, before anything else runs.
+    // SAFETY: only here and in `take` is it accessed: at the start, before anything else runs, and
+    // by what does not return.
     unsafe { (&raw mut KEPT).cast::<Note>().write_volatile(note) };
 }
 
@@ -70,3 +104,5 @@ static mut KEPT: [u32; size_of::<Note>() / 4] = [0; size_of::<Note>() / 4];
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
 const PANIC: u32 = 0xdec1_1c01;
+const TIRED: u32 = 0xdec1_1c02;
+const ASLEEP: u32 = 0xdec1_1c03;

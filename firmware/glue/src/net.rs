@@ -1,16 +1,17 @@
 //! TCP/IP: the board's address and its one connection.
 
 use core::future::{Future, poll_fn};
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::pin::pin;
 use core::task::Poll;
 
-use declic_board::{BoardId, Settings};
+use declic_board::{BoardId, Settings, mdns};
 use embassy_futures::select::select;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, State, TcpSocket};
+use embassy_net::udp::UdpSocket;
 use embassy_net::{Config, DhcpConfig, IpAddress, Ipv4Address, Ipv4Cidr, Stack, StaticConfigV4};
-use embassy_time::Timer;
+use embassy_time::{Duration, Timer, with_timeout};
 
 use crate::wake;
 
@@ -56,6 +57,35 @@ pub async fn watch_address(stack: Stack<'_>) -> ! {
         if address != last {
             last = address;
             wake::board();
+        }
+    }
+}
+
+/// Searches the network for a broker; asks until one answers.
+pub(crate) async fn find_broker(socket: &mut UdpSocket<'_>) -> SocketAddrV4 {
+    // From any port but its own, so that answers come here alone. A free one is always found: no
+    // other is bound.
+    let _ = socket.bind(0);
+    let mut wait = Duration::from_secs(1);
+    loop {
+        // One that is lost is asked again.
+        let _ = socket.send_to(mdns::QUERY, mdns::GROUP).await;
+        if let Ok(broker) = with_timeout(wait, answer(socket)).await {
+            return broker;
+        }
+        // As often as mDNS allows (RFC 6762, section 5.2).
+        wait = (wait * 2).min(Duration::from_secs(60));
+    }
+}
+
+/// The first answer that tells of a broker.
+async fn answer(socket: &mut UdpSocket<'_>) -> SocketAddrV4 {
+    loop {
+        let heard = socket.recv_from_with(|message, from| match from.endpoint.addr {
+            IpAddress::Ipv4(from) => mdns::broker(message, from),
+        });
+        if let Some(broker) = heard.await {
+            return broker;
         }
     }
 }

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str;
 
+use declic_board::Kept;
+
 /// A line that the machine keeps in memory over a restart, though not over a loss of power. Any
 /// bytes make one, and only its mark says that it is not garbage.
 #[derive(Clone, Copy)]
@@ -21,6 +23,25 @@ impl Note {
             len: 0,
             text: [0; 96],
         }
+    }
+
+    /// One for a board that sleeps.
+    pub fn keeping(mark: u32, kept: &Kept) -> Self {
+        let mut note = Self::new(mark);
+        let words = kept.to_words();
+        for (place, word) in note.text.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        note
+    }
+
+    /// What the board that slept had kept; `None` for any other note.
+    pub fn kept(&self) -> Option<Kept> {
+        let mut words = [0; 8];
+        for (word, place) in words.iter_mut().zip(self.text.chunks_exact(4)) {
+            *word = u32::from_le_bytes(place.try_into().ok()?);
+        }
+        Kept::from_words(&words)
     }
 
     /// What it is about.

@@ -3,14 +3,16 @@
 //!
 //! No borrow of the board lives across an `.await`, so nothing here ever holds up the button.
 
+use core::fmt::Write as _;
 use core::mem::take;
 use core::pin::pin;
 use core::task::Poll;
 
-use declic_board::{Board, Effect, LONGEST_VALUE, LogLevel, Measured, Notice, StoreError};
+use declic_board::{Board, Effect, Kept, LONGEST_VALUE, LogLevel, Measured, Notice, StoreError};
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Ipv4Address, Stack};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_storage_async::nor_flash::NorFlash;
@@ -66,6 +68,8 @@ pub enum Ending {
     Restart,
     /// It stays off.
     PowerOff,
+    /// It sleeps until the button's contact closes, and starts again with what the board kept.
+    Sleep(Kept),
 }
 
 /// The board and all that its task works with.
@@ -86,13 +90,14 @@ pub struct Owner<M: Machine> {
 #[derive(Default)]
 pub struct Wishes {
     open: bool,
+    find: bool,
     close: bool,
     /// What follows when the connection is closed.
     ending: Option<Ending>,
     address: Option<Ipv4Address>,
 }
 
-/// The socket's buffers.
+/// The buffers of the one socket that is open.
 pub struct Buffers {
     /// For what comes.
     pub receive: [u8; 1536],
@@ -114,9 +119,20 @@ impl Buffers {
 impl<M: Machine> Owner<M> {
     /// Lives the board's life, until the machine ends.
     pub async fn run(&mut self, buffers: &'static mut Buffers) -> ! {
+        loop {
+            self.connecting(buffers).await;
+            self.finding(buffers).await;
+        }
+    }
+
+    /// One connection after the other, until the board wants to search for a broker.
+    async fn connecting(&mut self, buffers: &mut Buffers) {
         let mut socket = TcpSocket::new(self.stack, &mut buffers.receive, &mut buffers.send);
         loop {
             self.closed().await;
+            if take(&mut self.wishes.find) {
+                return;
+            }
             if self.opening(&mut socket).await {
                 self.opened(&mut socket).await;
             }
@@ -124,7 +140,40 @@ impl<M: Machine> Owner<M> {
         }
     }
 
-    /// There is no connection: until the board wants one.
+    /// A broker is searched for in the network: until there is one, or the board gives up.
+    async fn finding(&mut self, buffers: &mut Buffers) {
+        let (mut receive, mut send) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 1]);
+        let Buffers {
+            receive: receive_buffer,
+            send: send_buffer,
+        } = buffers;
+        let mut socket = UdpSocket::new(
+            self.stack,
+            &mut receive,
+            receive_buffer,
+            &mut send,
+            send_buffer,
+        );
+        let mut find = pin!(net::find_broker(&mut socket));
+        loop {
+            match select(find.as_mut(), self.wait()).await {
+                Either::First(broker) => {
+                    let mut host = String::<15>::new();
+                    // There is room for every address.
+                    let _ = write!(host, "{}", broker.ip());
+                    self.board
+                        .handle_broker_found(&host, broker.port(), clock::now());
+                    return;
+                }
+                Either::Second(()) => self.turn(),
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// There is no connection: until the board wants one, or a broker.
     async fn closed(&mut self) {
         loop {
             self.turn();
@@ -133,7 +182,7 @@ impl<M: Machine> Owner<M> {
                 self.machine.end(ending);
             }
             self.wishes.close = false;
-            if take(&mut self.wishes.open) {
+            if take(&mut self.wishes.open) || self.wishes.find {
                 return;
             }
             self.wait().await;
@@ -141,7 +190,7 @@ impl<M: Machine> Owner<M> {
     }
 
     /// The connection is being opened. Returns whether it is.
-    async fn opening(&mut self, socket: &mut TcpSocket<'static>) -> bool {
+    async fn opening(&mut self, socket: &mut TcpSocket<'_>) -> bool {
         let Some(to) = self.board.destination() else {
             return false;
         };
@@ -170,7 +219,7 @@ impl<M: Machine> Owner<M> {
     }
 
     /// The connection is open: until one of the two sides ends it.
-    async fn opened(&mut self, socket: &mut TcpSocket<'static>) {
+    async fn opened(&mut self, socket: &mut TcpSocket<'_>) {
         loop {
             let lost = self.read(socket).is_err();
             if lost {
@@ -190,7 +239,7 @@ impl<M: Machine> Owner<M> {
     }
 
     /// What was written goes out, but not for long.
-    async fn closing(&mut self, socket: &mut TcpSocket<'static>) {
+    async fn closing(&mut self, socket: &mut TcpSocket<'_>) {
         {
             let mut finish = pin!(with_timeout(Duration::from_secs(1), net::finish(socket)));
             while let Either::Second(()) = select(finish.as_mut(), self.wait()).await {
@@ -256,16 +305,13 @@ impl<M: Machine> Owner<M> {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::OpenTransport => self.wishes.open = true,
-            Effect::FindBroker => {
-                let now = clock::now();
-                let text = format_args!("this board can't search for a broker yet");
-                self.board.log(LogLevel::Error, text, now);
-                self.board.handle_connect_failed(now);
-            }
+            Effect::FindBroker => self.wishes.find = true,
             Effect::CloseTransport => {
                 self.wishes.close = true;
                 self.wishes.open = false;
+                self.wishes.find = false;
             }
+            Effect::Sleep => self.wishes.ending = Some(Ending::Sleep(self.board.kept())),
             Effect::Store { ticket, key } => {
                 let value = self.board.edited().value(key);
                 let result = stored(self.store.as_mut(), |store| store.store(key, &value));

@@ -18,6 +18,8 @@ pub struct Virt {
     frames: Parser<0>,
     /// Whether the first publish was logged.
     published: bool,
+    /// Whether the board knows that the contact is open, which may have woken it.
+    is_open: bool,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -39,6 +41,10 @@ impl Machine for Virt {
     type Flash = Flash;
 
     fn feed(&mut self, board: &mut Board<'static>) {
+        if !self.is_open {
+            self.is_open = true;
+            board.handle_level(false, clock::now());
+        }
         if self.leaving == Leaving::Asked {
             self.leaving = Leaving::Told;
             board.shut_down(clock::now());
@@ -99,6 +105,7 @@ impl Machine for Virt {
         match ending {
             Ending::Restart => restart::restart(),
             Ending::PowerOff => machine::power_off(),
+            Ending::Sleep(kept) => restart::sleep(&kept),
         }
     }
 }

@@ -28,7 +28,10 @@ async fn main(spawner: Spawner) {
     time_driver::start(clock_start());
     uart::open();
     interrupts::enable();
-    let reason = restart::reason();
+    let (reason, kept) = restart::reason();
+    if kept.is_some() {
+        console::pressed().await;
+    }
 
     // SAFETY: this is the only place.
     let devices = unsafe { Devices::find() };
@@ -46,8 +49,15 @@ async fn main(spawner: Spawner) {
     });
     let (settings, loaded) = load(store.as_mut(), factory_settings());
     let start = Start {
-        boots: store.as_mut().and_then(|store| store.count_boot().ok()),
+        // Waking is no start.
+        boots: store
+            .as_mut()
+            .filter(|_| kept.is_none())
+            .and_then(|store| store.count_boot().ok()),
         light: store.as_mut().and_then(Store::light),
+        pressed: kept.is_some(),
+        kept,
+        can_sleep: true,
         settings: loaded,
         ..Start::new("QEMU riscv32", reason)
     };

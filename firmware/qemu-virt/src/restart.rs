@@ -5,22 +5,30 @@ use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use declic_board::RestartReason;
+use declic_board::{Kept, RestartReason};
 use declic_glue::Note;
 use static_cell::StaticCell;
 
 use crate::hal::machine;
 use crate::say;
 
-/// Why the program started this time. To be asked once, at start: it is forgotten by that.
-pub fn reason() -> RestartReason {
+/// Why the program started this time, and what the board kept if it is to sleep now. To be asked
+/// once, at start: it is forgotten by that.
+pub fn reason() -> (RestartReason, Option<Kept>) {
     static NOTE: StaticCell<Note> = StaticCell::new();
     let note = NOTE.init(take());
     match note.mark() {
-        PROGRAM => RestartReason::Requested,
-        PANIC => RestartReason::Panic(note.text()),
-        _ => RestartReason::PowerOn,
+        PROGRAM => (RestartReason::Requested, None),
+        PANIC => (RestartReason::Panic(note.text()), None),
+        SLEEP => (RestartReason::DeepSleep, note.kept()),
+        _ => (RestartReason::PowerOn, None),
     }
+}
+
+/// Restarts the machine, to sleep: whatever ran does no longer.
+pub fn sleep(kept: &Kept) -> ! {
+    keep(Note::keeping(SLEEP, kept));
+    machine::reset()
 }
 
 /// Restarts the machine.
@@ -64,3 +72,4 @@ static mut KEPT: MaybeUninit<Note> = MaybeUninit::uninit();
 static PANICKING: AtomicBool = AtomicBool::new(false);
 const PROGRAM: u32 = 0xdec1_1c00;
 const PANIC: u32 = 0xdec1_1c01;
+const SLEEP: u32 = 0xdec1_1c02;
