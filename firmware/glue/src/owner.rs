@@ -99,10 +99,10 @@ pub struct Wishes {
 
 /// The buffers of the one socket that is open.
 pub struct Buffers {
-    /// For what comes.
-    pub receive: [u8; 1536],
+    /// For what comes; an answer of mDNS fits, too.
+    pub receive: [u8; 1280],
     /// For what goes.
-    pub send: [u8; 1536],
+    pub send: [u8; 768],
 }
 
 impl Buffers {
@@ -110,8 +110,8 @@ impl Buffers {
     #[expect(clippy::new_without_default, reason = "made in place in a static")]
     pub const fn new() -> Self {
         Self {
-            receive: [0; 1536],
-            send: [0; 1536],
+            receive: [0; 1280],
+            send: [0; 768],
         }
     }
 }
