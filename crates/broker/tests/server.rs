@@ -2,9 +2,12 @@
 
 mod harness;
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use declic_broker::{Access, Broker, CloseReason, Config, Effect, Limits, Users};
@@ -307,6 +310,8 @@ fn without_descriptors_the_broker_goes_on() {
     if !with_open_files(40, "without_descriptors_the_broker_goes_on") {
         return;
     }
+    let told = Arc::new(Told::default());
+    tracing::subscriber::set_global_default(Arc::clone(&told)).expect("the only one");
     let server = Server::start(Config::default());
     let mut first = server.connect("first");
     // Each takes a descriptor here and one in the broker, until there are none.
@@ -315,12 +320,72 @@ fn without_descriptors_the_broker_goes_on() {
         others.push(stream);
     }
     assert!(others.len() > 10);
-    first.send(&[Packet::PingReq]);
-    first.expect(|packet| packet == Packet::PingResp);
+    told.wait_for("no connections are taken for now", || {});
+    // It goes on trying, says nothing more of it, and serves those who are there.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(500) {
+        first.send(&[Packet::PingReq]);
+        first.expect(|packet| packet == Packet::PingResp);
+    }
     drop(others);
     let mut second = server.connect("second");
     second.send(&[Packet::PingReq]);
     second.expect(|packet| packet == Packet::PingResp);
+    told.wait_for("connections are taken again", || {
+        drop(server.connect("third"))
+    });
+    for (line, count) in told.0.lock().expect("nobody panics").iter() {
+        assert_eq!(*count, 1, "{line}");
+    }
+}
+
+/// What was told of listeners, and how often.
+#[derive(Default)]
+struct Told(Mutex<BTreeMap<String, usize>>);
+
+impl Told {
+    fn wait_for(&self, line: &str, meanwhile: impl Fn()) {
+        let begin = Instant::now();
+        while !self.0.lock().expect("nobody panics").contains_key(line) {
+            assert!(begin.elapsed() < LIMIT, "{line}");
+            meanwhile();
+        }
+    }
+}
+
+impl tracing::Subscriber for Told {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().ends_with("::listener")
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message(String);
+
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let mut told = self.0.lock().expect("nobody panics");
+        *told.entry(message.0).or_default() += 1;
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 /// Runs the test `name` again in a process that may have `limit` files open. Returns whether this

@@ -10,7 +10,7 @@ use declic_mqtt::Instant;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::peer::Peer;
 #[cfg(unix)]
@@ -26,6 +26,8 @@ pub(super) struct Listener {
     ready: bool,
     /// When to try again after the system had no more descriptors.
     retry_at: Option<Instant>,
+    /// When the system first and last had none.
+    outage: Option<(Instant, Instant)>,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,9 @@ impl Listener {
         registry: &Registry,
     ) -> io::Result<Self> {
         registry.register(&mut socket, token, Interest::READABLE)?;
+        // Everybody comes at once after a restart. Who finds the queue full tries again after a
+        // second, then after three. It is made longer here, since mio gives it a fixed length.
+        SockRef::from(&socket).listen(BACKLOG)?;
         // Small packets must not wait for others. On Linux, connections take this over from their
         // listener, which saves a system call for each.
         let hands_down_nodelay =
@@ -85,6 +90,7 @@ impl Listener {
             hands_down_nodelay: true,
             ready: false,
             retry_at: None,
+            outage: None,
         }
     }
 
@@ -125,20 +131,43 @@ impl Listener {
                 Socket::Unix(socket) => socket.accept().map(|one| (one, Peer::unix())),
             };
             match accepted {
-                Ok(accepted) => return Some(accepted),
+                Ok(accepted) => {
+                    self.works(now);
+                    return Some(accepted);
+                }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => self.ready = false,
+                    ErrorKind::WouldBlock => {
+                        self.works(now);
+                        self.ready = false;
+                    }
                     // That one gave up while it waited.
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
                     _ => {
                         // Too many open files, most likely. Those who wait are not lost.
-                        warn!(listener = %self.socket, %error, "no connections are taken for now");
+                        let (_, last) = self.outage.get_or_insert_with(|| {
+                            let listener = &self.socket;
+                            warn!(%listener, %error, "no connections are taken for now");
+                            (now, now)
+                        });
+                        *last = now;
                         self.retry_at = Some(now + RETRY_TIME);
                     }
                 },
             }
         }
         None
+    }
+
+    /// The system has descriptors now. Only when that stays so it is told, since under a flood it
+    /// has one and none in turn.
+    fn works(&mut self, now: Instant) {
+        if let Some((first, last)) = self.outage
+            && now.since(last) >= CALM
+        {
+            self.outage = None;
+            let seconds = last.since(first).as_secs_f64();
+            info!(listener = %self.socket, seconds, "connections are taken again");
+        }
     }
 }
 
@@ -282,3 +311,7 @@ impl std::error::Error for BindError {
 }
 
 const RETRY_TIME: Duration = Duration::from_millis(100);
+/// How long the system must have had descriptors for an outage to be over.
+const CALM: Duration = Duration::from_secs(1);
+/// Connections that wait to be taken, where the system allows as many.
+const BACKLOG: i32 = 4_096;
