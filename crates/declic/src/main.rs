@@ -18,6 +18,8 @@ mod json;
 mod log;
 mod message_format;
 mod net;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod printer;
 mod property_args;
 mod serial;

@@ -16,6 +16,8 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::json::Object;
 use crate::log::Log;
+#[cfg(target_os = "linux")]
+use crate::open_files;
 use crate::printer::{Color, Printer};
 use crate::signals;
 #[cfg(unix)]
@@ -25,6 +27,17 @@ use crate::systemd;
 pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     let settings = args.settings(printer)?;
     Log::start(settings.log_level, settings.log_format, printer);
+    #[cfg(target_os = "linux")]
+    {
+        let files = open_files::allow_most();
+        if files < settings.limits.connections {
+            let wanted = settings.limits.connections;
+            info!(
+                files,
+                wanted, "the system allows fewer open files than there may be connections"
+            );
+        }
+    }
     let (broker, access) = open(&settings)?;
     let handle = broker.handle();
     let reload = {

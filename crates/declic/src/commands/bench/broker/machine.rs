@@ -5,7 +5,6 @@ use std::io;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The cores that the generator and the brokers are kept on: each its own, where there are two.
@@ -55,21 +54,6 @@ fn keep_on(core: Option<usize>) {
         // Where it is not allowed, the figures scatter more; that is all.
         let _ = sched_setaffinity(None, &set);
     }
-}
-
-/// Allows as many open files as the system lets this process and its children have; returns how
-/// many that are.
-pub fn raise_open_files() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    current.map_or(usize::MAX, |count| count as usize)
 }
 
 /// CPU time of all threads of a process so far, in user code and in the system.

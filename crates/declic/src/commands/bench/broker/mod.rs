@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::{failed, progress};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::open_files;
 use crate::printer::Printer;
 use machine::Cores;
 use peer::{Kind, Programs};
@@ -92,7 +93,7 @@ pub struct Args {
 pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     let printer = &printer.with_json(args.json);
     let machine = machine::description();
-    let open_files = machine::raise_open_files();
+    let open_files = open_files::allow_most();
     let cores = Cores::take();
     if !cores.are_apart() {
         printer.note("there is only one core: the generator and the brokers share it");
