@@ -1,5 +1,6 @@
-//! Bytes and habits that killed other brokers, over TCP. What a single packet may not be is told
-//! in the files of each packet; here it is about what the broker is like afterwards.
+//! Bytes and habits that killed other brokers, over TCP; `../bad_input` has them over TLS and
+//! WebSocket too. What a single packet may not be is told in the files of each packet; here it is
+//! about what the broker is like afterwards.
 
 use std::num::NonZeroU32;
 

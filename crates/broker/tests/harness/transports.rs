@@ -181,12 +181,23 @@ impl Files {
 
     /// Makes a certificate with a common name, as `FILE.pem` and `FILE.key`.
     pub fn make(&self, file: &str, common_name: &str) {
+        self.make_with(file, common_name, |_| {});
+    }
+
+    /// The same, with something changed.
+    pub fn make_with(
+        &self,
+        file: &str,
+        common_name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) {
         let key = KeyPair::generate().expect("a key");
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("parameters");
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.ca).expect("a certificate");
         self.write(&format!("{file}.pem"), &certificate.pem());
         self.write(&format!("{file}.key"), &key.serialize_pem());
