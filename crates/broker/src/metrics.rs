@@ -78,6 +78,7 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         refused_connections_per_address,
         accepted,
         refused,
+        refused_identifiers,
         expired_sessions,
         packets_received,
         packets_sent,
@@ -185,6 +186,12 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             Counter,
             "Clients that were refused with a CONNACK.",
             refused,
+        ),
+        (
+            "clients_refused_for_client_id_total",
+            Counter,
+            "Clients refused because another user has a session with their client identifier.",
+            refused_identifiers,
         ),
         (
             "sessions_expired_total",

@@ -4,6 +4,7 @@
 
 use declic_mqtt::{Instant, ProtocolVersion, QoS, ReasonCode, TopicFilter};
 
+use super::connect::Identity;
 use super::connection::{ConnId, State};
 use super::publish::Outgoing;
 use super::retained::Next;
@@ -15,6 +16,9 @@ use super::{CloseReason, Engine};
 pub struct ClientInfo {
     /// The client identifier.
     pub client_id: Box<str>,
+    /// Whose the session is; `None` for one that was stored by a version that did not store it,
+    /// until its client is back.
+    pub owner: Option<Identity>,
     /// The client's connection; `None` while it is away.
     pub connection: Option<ConnId>,
     /// The version it speaks, while it is connected.
@@ -86,6 +90,7 @@ impl Engine {
                 let conn = session.conn.map(|slot| &self.conns[slot]);
                 clients.push(ClientInfo {
                     client_id: session.client_id.clone(),
+                    owner: session.identity.clone(),
                     connection: session.conn.map(|slot| self.conns.id(slot)),
                     version: conn.map(|conn| conn.version),
                     connected_at: conn.map(|conn| conn.connected_at),

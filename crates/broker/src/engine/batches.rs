@@ -12,7 +12,7 @@ use super::journal::{Durable, Held, Journal, Out};
 use super::lists::Lists;
 use super::publish::Outgoing;
 use super::records::{
-    EntryRecord, Key, SessionRecord, WillRecord, encode_message, encode_retained,
+    EntryRecord, Key, Owner, SessionRecord, WillRecord, encode_message, encode_retained,
     encode_subscription,
 };
 use super::session::SubscriptionIds;
@@ -286,6 +286,7 @@ impl Engine {
             let will = state.will.as_deref();
             let record = SessionRecord {
                 client_id: &state.client_id,
+                owner: state.identity.as_ref().map(Owner::of),
                 expiry: state.expiry,
                 lost_at: state.conn.is_none().then_some(state.lost_at),
                 will: will.map(|will| WillRecord::new(will, self.messages.get(&will.message))),

@@ -1,5 +1,6 @@
 //! CONNECT and DISCONNECT: who comes, with which session, and how it goes.
 
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 
 use declic_mqtt::packet::{
@@ -17,6 +18,17 @@ use super::{CloseReason, Effect, Engine, Limits};
 /// Which question an answer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket(ConnId);
+
+/// What of a session belongs to somebody who comes with its client identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// All of it.
+    Own,
+    /// Its client identifier only: it ends, and another one begins.
+    Place,
+    /// Nothing.
+    None,
+}
 
 /// Somebody wants to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +55,16 @@ pub enum Identity {
     User(Box<str>),
     /// A part of the owner itself, which may do everything.
     Trusted,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anonymous => "nobody in particular",
+            Self::User(name) => name,
+            Self::Trusted => "the broker itself",
+        })
+    }
 }
 
 impl Engine {
@@ -216,8 +238,12 @@ impl Engine {
         {
             return self.refuse(slot, connect.version, ReasonCode::NotAuthorized, now);
         }
-        // `[MQTT-3.1.4-2]`, in 5.0 `[MQTT-3.1.4-3]`
         let found = self.find_session(client_id);
+        let claim = found.map_or(Claim::Own, |session| self.claim(session, &identity));
+        if claim == Claim::None {
+            return self.refuse_identifier(slot, connect, client_id, now);
+        }
+        // `[MQTT-3.1.4-2]`, in 5.0 `[MQTT-3.1.4-3]`
         if let Some(old) = found.and_then(|session| self.sessions[session as usize].conn) {
             self.close(old, CloseReason::TakenOver, now);
         }
@@ -225,19 +251,15 @@ impl Engine {
         let mut found = self.find_session(client_id);
         if let Some(journal) = self.journal.as_ref().filter(|journal| journal.failing) {
             let lasted = found.is_some_and(|session| journal.lasts(session));
-            let is_kept = expiry > 0 && found.is_some() && !connect.clean_start;
+            let goes_on = !connect.clean_start && claim == Claim::Own;
+            let is_kept = expiry > 0 && found.is_some() && goes_on;
             if (lasted || expiry > 0) && !is_kept {
                 // A session can neither begin nor end for good now.
                 self.stats.refused_unstored += 1;
                 return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
             }
         }
-        let is_of_another = found.is_some_and(|session| {
-            let of = &self.sessions[session as usize].identity;
-            matches!(of, Some(Identity::User(_))) && of.as_ref() != Some(&identity)
-        });
-        // What waits for one user is for no other one who has the same client identifier.
-        if (connect.clean_start || is_of_another)
+        if (connect.clean_start || claim == Claim::Place)
             && let Some(session) = found.take()
         {
             self.end_session(session, now);
@@ -309,6 +331,42 @@ impl Engine {
         if found.is_some() {
             self.redeliver(slot, session);
         }
+    }
+
+    /// What somebody may have of a session with the client identifier that was asked for.
+    fn claim(&self, session: u32, who: &Identity) -> Claim {
+        match &self.sessions[session as usize].identity {
+            // Nobody has been asked who he is.
+            _ if !self.authenticate => Claim::Own,
+            // From a store that didn't say whose it is.
+            None => Claim::Own,
+            Some(owner) if owner == who => Claim::Own,
+            // Whoever is somebody comes before nobody in particular, but does not go on with what
+            // that one has prepared.
+            Some(Identity::Anonymous) => Claim::Place,
+            Some(_) if *who == Identity::Trusted => Claim::Place,
+            Some(_) => Claim::None,
+        }
+    }
+
+    /// Refuses a client whose identifier is that of another user's session.
+    fn refuse_identifier(
+        &mut self,
+        slot: u32,
+        connect: &Connect<'_>,
+        client_id: &str,
+        now: Instant,
+    ) {
+        let session = self.find_session(client_id);
+        let owner = session.and_then(|session| self.sessions[session as usize].identity.clone());
+        self.stats.refused_identifiers += 1;
+        self.effects.push_back(Effect::IdentifierRefused {
+            conn: self.conns.id(slot),
+            client_id: client_id.into(),
+            owner: owner.unwrap_or(Identity::Anonymous),
+        });
+        let reason = ReasonCode::ClientIdentifierNotValid;
+        self.refuse(slot, connect.version, reason, now);
     }
 
     /// Refuses a client with a CONNACK.

@@ -49,7 +49,7 @@ pub use connection::ConnId;
 pub use limits::Limits;
 pub use overflow::SlowConsumer;
 #[cfg(feature = "store")]
-pub(crate) use records::VERSION as RECORDS_VERSION;
+pub(crate) use records::{VERSION as RECORDS_VERSION, upgraded as upgraded_record};
 pub use restore::{InvalidRecord, Restore};
 pub use rights::{InvalidRights, Rights};
 pub use stats::Stats;
@@ -175,6 +175,16 @@ pub enum Effect {
         version: ProtocolVersion,
         /// Whether it goes on with an earlier session.
         session_present: bool,
+    },
+    /// A client was refused since its identifier is that of another user's session. It is closed
+    /// as all that are refused.
+    IdentifierRefused {
+        /// Its connection.
+        conn: ConnId,
+        /// The identifier.
+        client_id: Box<str>,
+        /// Whose the session is.
+        owner: Identity,
     },
     /// A client that was accepted is gone.
     Disconnected {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `m` number | a message that waits for one session or more |
 //! | `r` topic | the topic's retained message |
-//! | `s` session | a session: its client identifier, its will, how long it lasts |
+//! | `s` session | a session: its client identifier, whose it is, its will, how long it lasts |
 //! | `s` session `f` filter | a subscription |
 //! | `s` session `i` packet identifier | a message on its way to the client |
 //! | `s` session `q` number | a message that waits for the client |
@@ -16,6 +16,7 @@
 use declic_mqtt::packet::SubscriptionId;
 use declic_mqtt::{Instant, QoS};
 
+use super::connect::Identity;
 use super::lists::Lists;
 use super::messages::Message;
 use super::session::{Replay, SubscriptionIds};
@@ -24,7 +25,29 @@ use super::wills::Will;
 
 /// The version of these records. A change that an older broker can't read makes it another.
 #[cfg(feature = "store")]
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
+
+/// The value of a record of an older version as it looks in this one.
+#[cfg(feature = "store")]
+pub(crate) fn upgraded(version: u16, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut upgraded = value.to_vec();
+    // Version 1 did not say whose a session is.
+    if version == 1
+        && let Some(Key::Session(_)) = Key::decode(key)
+        && let Some(rest) = behind_client_id(value)
+    {
+        upgraded.insert(value.len() - rest, Owner::UNKNOWN);
+    }
+    upgraded
+}
+
+/// Bytes of a session's record behind its client identifier.
+#[cfg(feature = "store")]
+fn behind_client_id(value: &[u8]) -> Option<usize> {
+    let mut reader = Reader(value);
+    let _ = (reader.u32()?, reader.instant()?, reader.bytes()?);
+    Some(reader.0.len())
+}
 
 /// What a key says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,12 +137,21 @@ impl<'a> Key<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SessionRecord<'a> {
     pub(super) client_id: &'a str,
+    pub(super) owner: Option<Owner<'a>>,
     /// Seconds that it is kept without a connection; 0 for one that ends with the connection, and
     /// is stored for its will only.
     pub(super) expiry: u32,
     /// When its connection ended; `None` while there is one.
     pub(super) lost_at: Option<Instant>,
     pub(super) will: Option<WillRecord<'a>>,
+}
+
+/// Whose a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner<'a> {
+    Anonymous,
+    User(&'a str),
+    Trusted,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -159,6 +191,15 @@ impl<'a> SessionRecord<'a> {
         value.extend(self.expiry.to_be_bytes());
         put_instant(&mut value, self.lost_at);
         put_bytes(&mut value, self.client_id.as_bytes());
+        match self.owner {
+            None => value.push(Owner::UNKNOWN),
+            Some(Owner::Anonymous) => value.push(Owner::ANONYMOUS),
+            Some(Owner::Trusted) => value.push(Owner::TRUSTED),
+            Some(Owner::User(name)) => {
+                value.push(Owner::USER);
+                put_bytes(&mut value, name.as_bytes());
+            }
+        }
         if let Some(will) = &self.will {
             value.push(flags(will.qos, will.retain));
             value.extend(will.delay.to_be_bytes());
@@ -176,6 +217,13 @@ impl<'a> SessionRecord<'a> {
         let mut reader = Reader(value);
         let (expiry, lost_at) = (reader.u32()?, reader.instant()?);
         let client_id = reader.text()?;
+        let owner = match reader.u8()? {
+            Owner::UNKNOWN => None,
+            Owner::ANONYMOUS => Some(Owner::Anonymous),
+            Owner::TRUSTED => Some(Owner::Trusted),
+            Owner::USER => Some(Owner::User(reader.text()?)),
+            _ => return None,
+        };
         let will = if reader.0.is_empty() {
             None
         } else {
@@ -196,10 +244,34 @@ impl<'a> SessionRecord<'a> {
         };
         Some(Self {
             client_id,
+            owner,
             expiry,
             lost_at,
             will,
         })
+    }
+}
+
+impl<'a> Owner<'a> {
+    const UNKNOWN: u8 = 0;
+    const ANONYMOUS: u8 = 1;
+    const USER: u8 = 2;
+    const TRUSTED: u8 = 3;
+
+    pub(super) fn of(identity: &'a Identity) -> Self {
+        match identity {
+            Identity::Anonymous => Self::Anonymous,
+            Identity::User(name) => Self::User(name),
+            Identity::Trusted => Self::Trusted,
+        }
+    }
+
+    pub(super) fn identity(self) -> Identity {
+        match self {
+            Self::Anonymous => Identity::Anonymous,
+            Self::User(name) => Identity::User(name.into()),
+            Self::Trusted => Identity::Trusted,
+        }
     }
 }
 
@@ -455,6 +527,7 @@ mod tests {
     fn a_record_that_is_cut_short_is_none() {
         let record = SessionRecord {
             client_id: "client",
+            owner: Some(Owner::User("ann")),
             expiry: 60,
             lost_at: Some(Instant::from_micros(5)),
             will: Some(WillRecord {
@@ -471,7 +544,7 @@ mod tests {
         };
         let value = record.encode();
         assert_eq!(SessionRecord::decode(&value).as_ref(), Some(&record));
-        let without_will = 4 + 8 + 4 + 6;
+        let without_will = 4 + 8 + (4 + 6) + 1 + (4 + 3);
         for cut in (0..value.len()).filter(|cut| *cut != without_will) {
             assert_eq!(SessionRecord::decode(&value[..cut]), None, "{cut}");
         }

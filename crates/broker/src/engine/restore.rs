@@ -9,7 +9,7 @@ use super::Engine;
 use super::journal::{Durable, Journal, Sent};
 use super::messages::MessageRef;
 use super::records::{
-    EntryRecord, Key, SessionRecord, decode_message, decode_retained, decode_subscription,
+    EntryRecord, Key, Owner, SessionRecord, decode_message, decode_retained, decode_subscription,
 };
 use super::retained::Kept;
 use super::session::{Entry, InFlight, Replay};
@@ -94,6 +94,9 @@ impl Restore<'_> {
                 journal.released.push(message.slot());
             }
             engine.messages.release(message);
+        }
+        if engine.rights.is_some() {
+            engine.set_rights(engine.rights.clone());
         }
         let sessions: Vec<_> = engine
             .sessions
@@ -262,6 +265,7 @@ impl Restore<'_> {
         });
         let state = &mut engine.sessions[session as usize];
         state.expiry = record.expiry;
+        state.identity = record.owner.map(Owner::identity);
         state.will = will;
         state.lost_at = record.lost_at.unwrap_or(self.now);
         if record.lost_at.is_none() {

@@ -236,7 +236,7 @@ impl Engine {
         let state = &self.sessions[session as usize];
         let is_checked = match &self.rights {
             None => false,
-            // What waits may be from subscriptions that ended, or another user's.
+            // What waits may be from subscriptions that ended.
             Some(_) if !state.queue.is_empty() || !state.in_flight.is_empty() => true,
             Some(rights) => !state.subscriptions.iter().all(|place| {
                 let text = self.tree.filter(*place);
@@ -252,7 +252,7 @@ impl Engine {
         let state = &self.sessions[session as usize];
         match (&self.rights, &state.identity) {
             (None, _) => true,
-            // Its will was allowed when it came.
+            // Its will was allowed when it came, and the store did not say whose it is.
             (Some(_), None) => true,
             (Some(rights), Some(identity)) => {
                 rights.identity_may_write(identity, &state.client_id, topic)
@@ -270,8 +270,8 @@ impl Engine {
 }
 
 impl Session {
-    /// Whether what is published to `topic` must not be sent to the client. Of a client that is
-    /// not known yet it is found out when it is back.
+    /// Whether what is published to `topic` must not be sent to the client. Where a store did not
+    /// say whose the session is, it is found out when its client is back.
     pub(super) fn is_withheld(&self, rights: &Rights, topic: &str) -> bool {
         let user = match &self.identity {
             _ if !self.is_checked => return false,

@@ -38,7 +38,7 @@ pub(super) struct Session {
     timer: Option<TimerId>,
     /// Retained messages that are still to be looked for.
     pub(super) replays: Option<Box<Replays>>,
-    /// Whose it is; `None` for one that was kept from an earlier run, until its client is back.
+    /// Whose it is; `None` for one from a store that did not say so, until its client is back.
     pub(super) identity: Option<Identity>,
     /// Not all that may come to it may be read; each message is looked at.
     pub(super) is_checked: bool,
@@ -95,7 +95,8 @@ impl SubscriptionIds {
     }
 
     pub(super) fn as_list(self) -> Option<usize> {
-        (self.0 & Self::LIST != 0).then_some((self.0 & !Self::LIST) as usize)
+        let number = self.0 & !(Self::LIST | Self::SHARED);
+        (self.0 & Self::LIST != 0).then_some(number as usize)
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Clients that were refused with a CONNACK.
     pub refused: u64,
+    /// Those of them whose client identifier is that of another user's session.
+    pub refused_identifiers: u64,
     /// Sessions that ended because their time without a connection was over.
     pub expired_sessions: u64,
     /// Packets received, of any kind.

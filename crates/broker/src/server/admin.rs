@@ -1,10 +1,12 @@
 //! What whoever runs the broker asks of it through its [`Handle`]: who is there, what is
 //! retained, and to end either.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use declic_mqtt::{ReasonCode, TopicFilter};
 
+use super::peer::Peer;
 use super::{Broker, Handle, Stopped};
 use crate::{Cleared, ClientInfo, RetainedPage};
 
@@ -14,8 +16,11 @@ use crate::{Cleared, ClientInfo, RetainedPage};
 pub struct Client {
     /// What the engine knows of it.
     pub info: ClientInfo,
-    /// Where it is connected from, while it is.
-    pub address: Option<String>,
+    /// How it is connected, while it is: `TCP`, `TLS`, `WebSocket`, `secure WebSocket`,
+    /// `Unix socket`, or `inside` for a part of the broker itself.
+    pub transport: Option<String>,
+    /// Where it is connected from, while it is; `None` where there is no address.
+    pub address: Option<SocketAddr>,
     /// When its connection was accepted, by the system's clock.
     pub connected_since: Option<SystemTime>,
 }
@@ -39,10 +44,14 @@ impl Handle {
         self.ask(move |broker, now| {
             let page = broker.engine.clients(start, limit.min(PAGE));
             let time = SystemTime::now();
-            let clients = page.clients.into_iter().map(|info| Client {
-                address: info.connection.and_then(|conn| broker.address_of(conn)),
-                connected_since: info.connected_at.map(|at| time - now.since(at)),
-                info,
+            let clients = page.clients.into_iter().map(|info| {
+                let peer = info.connection.and_then(|conn| broker.peer(conn));
+                Client {
+                    transport: peer.map(|peer| peer.transport().to_string()),
+                    address: peer.and_then(Peer::address),
+                    connected_since: info.connected_at.map(|at| time - now.since(at)),
+                    info,
+                }
             });
             Clients {
                 clients: clients.collect(),
@@ -120,8 +129,8 @@ impl Handle {
 }
 
 impl Broker {
-    fn address_of(&mut self, conn: crate::ConnId) -> Option<String> {
-        super::socket(&mut self.sockets, conn).map(|socket| socket.peer.to_string())
+    fn peer(&mut self, conn: crate::ConnId) -> Option<&Peer> {
+        super::socket(&mut self.sockets, conn).map(|socket| &socket.peer)
     }
 }
 

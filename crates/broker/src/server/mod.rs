@@ -529,7 +529,9 @@ impl Broker {
                         self.engine.handle_authenticated(asked.ticket, answer, now);
                     }
                 }
-                Effect::Connected { .. } | Effect::Disconnected { .. } => self.tell(effect),
+                Effect::Connected { .. }
+                | Effect::IdentifierRefused { .. }
+                | Effect::Disconnected { .. } => self.tell(effect),
             }
         }
     }
@@ -663,6 +665,15 @@ impl Broker {
                 let peer = socket.map(|socket| &socket.peer);
                 let peer = peer.map(tracing::field::display);
                 info!(%client_id, peer, %version, session_present, "client connected");
+            }
+            Effect::IdentifierRefused {
+                conn,
+                client_id,
+                owner,
+            } => {
+                let peer = socket(&mut self.sockets, *conn).map(|socket| &socket.peer);
+                let peer = peer.map(tracing::field::display);
+                warn!(%client_id, peer, %owner, "another user's session has this client id");
             }
             Effect::Disconnected { client_id, reason } => {
                 info!(%client_id, %reason, "client disconnected");

@@ -24,6 +24,7 @@ pub(super) struct Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "each has its feature")]
 pub(super) enum Transport {
+    Tcp,
     /// From inside the process.
     Inside,
     Unix,
@@ -49,13 +50,25 @@ impl Peer {
         matches!(self, Self::Other(origin) if origin.transport == Transport::Inside)
     }
 
+    /// The address it comes from, with the port.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Other(origin) => origin.address,
+        }
+    }
+
     /// The address it comes from.
     pub(super) fn ip(&self) -> Option<IpAddr> {
-        let address = match self {
-            Self::Tcp(address) => Some(address),
-            Self::Other(origin) => origin.address.as_ref(),
-        };
-        address.map(SocketAddr::ip)
+        self.address().map(|address| address.ip())
+    }
+
+    /// How it is connected.
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Other(origin) => origin.transport,
+        }
     }
 
     /// The user whom the client's certificate names.
@@ -98,6 +111,7 @@ impl fmt::Display for Peer {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tcp => "TCP",
             Self::Inside => "inside",
             Self::Unix => "Unix socket",
             Self::Tls => "TLS",

@@ -11,7 +11,7 @@ use redb::{
 };
 
 use super::{Each, StoreError};
-use crate::engine::{Batch, Change, RECORDS_VERSION};
+use crate::engine::{Batch, Change, RECORDS_VERSION, upgraded_record};
 
 /// Changes of many batches, each key with its last one.
 #[derive(Debug, Default)]
@@ -57,10 +57,10 @@ pub(super) struct Format {
 pub(super) type Record = (Vec<u8>, Vec<u8>);
 
 impl Format {
-    /// The one that the engine writes. There is none before it, so there is nothing to upgrade.
+    /// The one that the engine writes.
     pub(super) const CURRENT: Self = Self {
         version: RECORDS_VERSION,
-        upgrade: |_, key, value| (key.to_vec(), value.to_vec()),
+        upgrade: |version, key, value| (key.to_vec(), upgraded_record(version, key, value)),
     };
 }
 

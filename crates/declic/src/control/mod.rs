@@ -74,7 +74,11 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientLine {
     pub client_id: String,
+    /// Whose the session is; `None` for a client without a user name, and for the broker itself.
+    pub user: Option<String>,
     pub connected: bool,
+    /// How it is connected, such as `TLS`.
+    pub transport: Option<String>,
     /// Where it is connected from.
     pub address: Option<String>,
     /// `3.1.1` or `5.0`.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use declic_broker::bridge::Bridge;
-use declic_broker::{Client, Handle, Stopped, metrics};
+use declic_broker::{Client, Handle, Identity, Stopped, metrics};
 use declic_mqtt::TopicFilter;
 use tracing::{info, warn};
 
@@ -233,8 +233,13 @@ fn client_line(client: Client) -> ClientLine {
     let since = client.connected_since;
     ClientLine {
         client_id: info.client_id.into(),
+        user: match info.owner {
+            Some(Identity::User(name)) => Some(name.into()),
+            _ => None,
+        },
         connected: info.connection.is_some(),
-        address: client.address,
+        transport: client.transport,
+        address: client.address.map(|address| address.to_string()),
         version: info.version.map(|version| version.to_string()),
         connected_since: since
             .and_then(|at| at.duration_since(UNIX_EPOCH).ok())

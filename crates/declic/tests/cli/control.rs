@@ -74,11 +74,17 @@ fn clients_are_listed_and_disconnected_with_a_reason() {
     let [head, row] = lines[..] else {
         panic!("a head and a row: {table}");
     };
-    assert!(head.starts_with("CLIENT  ADDRESS "), "{head}");
-    assert!(row.starts_with("lamp    127.0.0.1:"), "{row}");
+    assert!(
+        head.starts_with("CLIENT  USER  TRANSPORT  ADDRESS "),
+        "{head}"
+    );
+    assert!(
+        row.starts_with("lamp    -     TCP        127.0.0.1:"),
+        "{row}"
+    );
     assert!(row.contains("  5.0   20"), "{row}");
     let json = broker.asked(&["clients", "--json"]);
-    let start = r#"{"answer":"client","client_id":"lamp","connected":true,"address":"127.0.0.1:"#;
+    let start = r#"{"answer":"client","client_id":"lamp","user":null,"connected":true,"transport":"TCP","address":"127.0.0.1:"#;
     assert!(json.starts_with(start), "{json}");
     assert!(json.contains(r#""subscriptions":2,"queued":0,"#), "{json}");
 
@@ -101,13 +107,54 @@ fn a_kept_session_is_listed_and_can_be_forgotten() {
     broker.publish(&["-t", "a", "-m", "x"]);
     let json = broker.asked(&["clients", "--json"]);
     assert!(
-        json.contains(r#""client_id":"kept","connected":false"#),
+        json.contains(r#""client_id":"kept","user":null,"connected":false,"transport":null"#),
         "{json}"
     );
     assert!(json.contains(r#""queued":1,"queued_bytes":4,"#), "{json}");
     assert!(broker.asked(&["clients"]).contains("away"));
     broker.asked(&["disconnect", "kept", "--forget"]);
     assert_eq!(broker.asked(&["clients", "--json"]), "");
+}
+
+#[test]
+fn a_session_is_its_users_after_a_restart_too_until_it_is_forgotten() {
+    let directory = TempDir::new();
+    let users = directory.file("users", b"ann:a\neve:e\n");
+    let store = format!("{}/store", directory.path().display());
+    let flags = ["--users", &users, "--store", &store];
+    let mut broker = Broker::start_in(directory, &flags);
+    let kept = [
+        "-i", "kept", "-c", "-t", "a", "-q", "1", "-V", "5", "-x", "600",
+    ];
+    let ann = [&kept[..], &["-u", "ann", "-P", "a"]].concat();
+    let mut sub = broker.subscribe(&ann);
+    sub.signal("-TERM");
+    sub.end();
+    broker.process.signal("-KILL");
+    broker.process.end();
+    let broker = Broker::start_in(broker.directory, &flags);
+    let table = broker.asked(&["clients"]);
+    assert!(
+        table.contains("\nkept    ann   -          -        -     away "),
+        "{table}"
+    );
+    let at = [
+        "sub",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &broker.port,
+        "-u",
+        "eve",
+        "-P",
+        "e",
+    ];
+    let error = run(declic(&[&at[..], &kept].concat()), b"").text().1;
+    assert!(error.contains("client identifier not valid"), "{error}");
+    broker.asked(&["disconnect", "kept", "--forget"]);
+    let eve = [&kept[..], &["-u", "eve", "-P", "e"]].concat();
+    let _sub = broker.subscribe(&eve);
+    assert!(broker.asked(&["clients"]).contains("\nkept    eve   TCP "));
 }
 
 #[test]

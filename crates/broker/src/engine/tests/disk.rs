@@ -149,7 +149,8 @@ fn state(engine: &Engine, is_connected: &dyn Fn(u32) -> bool) -> String {
         let Some(durable) = journal.durable(index) else {
             continue;
         };
-        let mut line = format!("session {:?} {}", session.client_id, session.expiry);
+        let (client_id, owner) = (&session.client_id, &session.identity);
+        let mut line = format!("session {client_id:?} of {owner:?} {}", session.expiry);
         let lost_at = (!is_connected(index)).then_some(session.lost_at);
         let _ = write!(line, " {lost_at:?}");
         if let Some(will) = &session.will {

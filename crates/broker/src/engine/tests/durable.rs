@@ -1,7 +1,9 @@
 //! What waits for the store, what does not, and what comes back from it.
 
+use std::num::NonZeroU16;
+
 use declic_mqtt::ReasonCode;
-use declic_mqtt::packet::{Connect, Packet, Properties, Property, Publish, Will};
+use declic_mqtt::packet::{Connect, Packet, Properties, Property, Publish, SubscriptionId, Will};
 
 use super::harness::*;
 use crate::engine::{CloseReason, ConnId, Engine, Limits};
@@ -327,6 +329,86 @@ fn lifetimes_go_on_while_the_broker_is_down() {
     let mut world = world.kill();
     world.advance(seconds(1));
     assert_eq!(world.engine.stats().sessions, 0);
+}
+
+/// v5, section 4.8.2: as without the restart, what was not sent, and what was not acknowledged with
+/// QoS 1, is for another member; [MQTT-4.8.2-5]: not what is on its way with QoS 2.
+#[test]
+fn after_a_crash_messages_of_a_shared_subscription_go_to_another_member_when_their_session_ends() {
+    for dies in ["its time is over", "a clean start"] {
+        let (world, _) = shared();
+        let mut world = { world }.kill();
+        let stays = world.client(V5, "stays");
+        world.subscribe(stays, "$share/g/t", AtLeastOnce);
+        world.subscribe(stays, "$share/g/own", AtLeastOnce);
+        world.expect_nothing(stays);
+        match dies {
+            "a clean start" => drop(world.client(V5, "goes")),
+            _ => world.advance(seconds(61)),
+        }
+        let expected = ["t 1", "t 3", "t 5"];
+        assert_eq!(world.messages(stays), expected, "{dies}");
+    }
+}
+
+/// v5 [MQTT-4.8.2-4], [MQTT-4.8.2-6]: a delivery that was begun ends with the member it was begun
+/// with, and what that one refuses is for nobody else.
+#[test]
+fn after_a_crash_a_shared_delivery_is_completed_with_the_same_member_although_it_unsubscribes() {
+    let (world, connect) = shared();
+    let mut world = { world }.kill();
+    let stays = world.client(V5, "stays");
+    world.subscribe(stays, "$share/g/t", AtLeastOnce);
+    let (goes, present) = world.connect(&connect);
+    assert!(present);
+    assert_eq!(world.messages(goes), ["t 1", "t 2"]);
+    world.unsubscribe(goes, "$share/g/t");
+    let refused = ack(1, ReasonCode::NotAuthorized);
+    world.send(goes, &[Packet::PubAck(refused)]);
+    assert_eq!(world.messages(goes), ["t 3"]);
+    world.lose(goes);
+    let mut world = world.kill();
+    let (goes, _) = world.connect(&connect);
+    assert_eq!(world.messages(goes), ["t 2", "t 3"]);
+    world.send(goes, &[pubrec(2), pubcomp(2), puback(3)]);
+    let stays = world.client(V5, "stays");
+    world.subscribe(stays, "$share/g/t", AtLeastOnce);
+    world.advance(seconds(61));
+    world.expect_nothing(stays);
+}
+
+/// A session with messages of a shared subscription: 1 and 2 are on their way, 3 and 5 wait, and 4
+/// is from an ordinary subscription.
+fn shared() -> (World, Connect<'static>) {
+    const PROPERTIES: &[Property<'_>] = &[
+        Property::SessionExpiryInterval(60),
+        Property::ReceiveMaximum(NonZeroU16::new(2).expect("not 0")),
+    ];
+    let connect = Connect {
+        clean_start: false,
+        properties: Properties::new(PROPERTIES),
+        ..Connect::new(V5, "goes")
+    };
+    let mut world = prompt();
+    let (goes, _) = world.connect(&connect);
+    let id = SubscriptionId::new(9).map(Property::SubscriptionIdentifier);
+    world.subscribe_with(goes, subscription("$share/g/t", ExactlyOnce), id.as_slice());
+    world.subscribe(goes, "own", ExactlyOnce);
+    let publisher = world.client(V5, "p");
+    for (name, number, qos) in [
+        ("t", 1, AtLeastOnce),
+        ("t", 2, ExactlyOnce),
+        ("t", 3, AtLeastOnce),
+        ("own", 4, AtLeastOnce),
+        ("t", 5, AtLeastOnce),
+    ] {
+        world.send(
+            publisher,
+            &[message(name, &number.to_string(), qos, number)],
+        );
+    }
+    assert_eq!(world.messages(goes), ["t 1", "t 2"]);
+    (world, connect)
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use declic_mqtt::packet::{Connect, Packet, Properties, Subscription, Will};
+use declic_mqtt::packet::{Connect, Packet, Properties, Property, Subscription, Will};
 use declic_mqtt::{ProtocolVersion, ReasonCode};
 
 use super::harness::*;
-use crate::engine::{ConnId, Effect, Engine, Identity, Limits, Rights};
+use crate::engine::{CloseReason, ConnId, Effect, Engine, Identity, Limits, Rights};
 
 fn world(rights: &str) -> World {
     let mut world = World::with_engine(Engine::new(Limits::default(), 7).with_authentication());
@@ -191,19 +191,232 @@ fn a_will_needs_the_right_when_it_is_made_and_when_it_is_published() {
 }
 
 #[test]
-fn what_waits_for_one_user_is_not_given_to_another_with_the_same_client_id() {
-    let mut world = world("pattern readwrite own/%u/#\npattern readwrite all\n");
-    let ann = lasting(V5, "shared id");
-    let conn = enter(&mut world, &ann, "ann");
-    world.subscribe(conn, "all", AtLeastOnce);
-    world.lose(conn);
-    let writer = client(&mut world, V5, "w");
-    world.send(writer, &[message("all", "for ann", AtLeastOnce, 1)]);
-    let (eve, connack) = try_enter(&mut world, &ann, Identity::User("eve".into()));
-    world.connack(V5, &connack, |connack| assert!(!connack.session_present));
-    world.expect_nothing(eve);
-    world.send(writer, &[message("all", "new", AtLeastOnce, 2)]);
-    world.expect_nothing(eve);
+fn a_session_is_for_no_other_user_with_its_client_id_connected_or_away() {
+    for version in BOTH {
+        let mut world = world("pattern readwrite all\n");
+        let connect = lasting(version, "board");
+        let eve = Identity::User("eve".into());
+        let others = [eve, Identity::User("".into()), Identity::Anonymous];
+        let ann = enter(&mut world, &connect, "ann");
+        world.subscribe(ann, "all", AtLeastOnce);
+        for (number, who) in others.iter().enumerate() {
+            refused(&mut world, &connect, who);
+            refused(&mut world, &Connect::new(version, "board"), who);
+            assert_eq!(world.closed(ann), None, "{who:?} disconnects nobody");
+            assert_eq!(
+                world.engine.stats().refused_identifiers,
+                2 * number as u64 + 2
+            );
+        }
+        world.lose(ann);
+        let writer = client(&mut world, V5, "w");
+        world.send(writer, &[message("all", "for ann", AtLeastOnce, 1)]);
+        for who in &others {
+            refused(&mut world, &connect, who);
+        }
+        let (ann, connack) = try_enter(&mut world, &connect, Identity::User("ann".into()));
+        let expected = message("all", "for ann", AtLeastOnce, 1);
+        assert!(connack.ends_with(&encode(version, &[expected])));
+        assert_eq!(world.closed(ann), None);
+        // Whoever runs the broker can make room for another user.
+        assert!(world.engine.disconnect(
+            "board",
+            ReasonCode::AdministrativeAction,
+            true,
+            world.now
+        ));
+        world.step();
+        enter(&mut world, &connect, "eve");
+    }
+}
+
+/// A client is refused because of its identifier, and the owner is told.
+fn refused(world: &mut World, connect: &Connect<'_>, who: &Identity) {
+    let conn = world.open(connect.version);
+    world.send(conn, &[Packet::Connect(*connect)]);
+    let Some(Effect::Authenticate(asked)) = world.effects.pop() else {
+        panic!("nobody was asked");
+    };
+    let answer = Ok(who.clone());
+    world
+        .engine
+        .handle_authenticated(asked.ticket, answer, world.now);
+    world.step();
+    let connack = world.received(conn);
+    world.connack(connect.version, &connack, |connack| {
+        let reason = ReasonCode::ClientIdentifierNotValid;
+        assert_eq!((connack.reason, connack.session_present), (reason, false));
+    });
+    let told = world.effects.pop();
+    let owner = Identity::User("ann".into());
+    let client_id = connect.client_id.into();
+    assert_eq!(
+        told,
+        Some(Effect::IdentifierRefused {
+            conn,
+            client_id,
+            owner
+        })
+    );
+}
+
+#[test]
+fn a_user_takes_the_client_id_of_nobody_in_particular_but_not_what_was_prepared_there() {
+    let mut world = world("pattern readwrite #\ntopic readwrite #\n");
+    let connect = lasting(V5, "board");
+    let (nobody, _) = try_enter(&mut world, &connect, Identity::Anonymous);
+    world.subscribe(nobody, "flood", AtLeastOnce);
+    let (_, connack) = try_enter(&mut world, &connect, Identity::User("ann".into()));
+    world.connack(V5, &connack, |connack| {
+        assert_eq!(connack.reason, ReasonCode::Success);
+        assert!(!connack.session_present);
+    });
+    assert_eq!(world.closed(nobody), Some(CloseReason::TakenOver));
+    assert_eq!(world.engine.stats().subscriptions, 0);
+}
+
+#[test]
+fn nobody_takes_the_session_of_a_part_of_the_owner_and_it_takes_any() {
+    let mut world = world("pattern readwrite #\n");
+    let connect = lasting(V5, "declic-cloud");
+    let (ann, _) = try_enter(&mut world, &connect, Identity::User("ann".into()));
+    let (bridge, _) = try_enter(&mut world, &connect, Identity::Trusted);
+    assert_eq!(world.closed(ann), Some(CloseReason::TakenOver));
+    world.subscribe(bridge, "#", AtLeastOnce);
+    for who in [Identity::User("ann".into()), Identity::Anonymous] {
+        let (_, connack) = try_enter(&mut world, &connect, who);
+        world.connack(V5, &connack, |connack| {
+            assert_eq!(connack.reason, ReasonCode::ClientIdentifierNotValid);
+        });
+    }
+    assert_eq!(world.closed(bridge), None);
+}
+
+/// The broker was killed, and another one with these rights goes on with what is stored.
+fn restart(world: &World, rights: &str) -> World {
+    let mut engine = Engine::new(Limits::default(), 7)
+        .with_authentication()
+        .with_store();
+    let rights = Rights::parse(rights).expect("valid rights");
+    engine.set_rights(Some(Arc::new(rights)));
+    let mut restore = engine.restore(world.now);
+    for (key, value) in &world.disk.records {
+        restore.record(key, value).expect("a valid record");
+    }
+    restore.finish();
+    let mut other = World::with_engine(engine);
+    other.now = world.now;
+    other.disk.records = world.disk.records.clone();
+    other.step();
+    other
+}
+
+fn stored_world(rights: &str) -> World {
+    let engine = Engine::new(Limits::default(), 7)
+        .with_authentication()
+        .with_store();
+    let mut world = World::with_engine(engine);
+    set(&mut world, rights);
+    world
+}
+
+#[test]
+fn after_a_restart_a_session_is_still_its_users_and_their_rights_count() {
+    let before = "user w\ntopic write #\nuser ann\ntopic read #\nuser eve\ntopic read #\n";
+    let after = "user w\ntopic write #\nuser ann\ntopic read b\nuser eve\ntopic read #\n";
+    for version in BOTH {
+        let connect = lasting(version, "board");
+        let mut world = stored_world(before);
+        let ann = enter(&mut world, &connect, "ann");
+        world.subscribe(ann, "#", AtLeastOnce);
+        world.lose(ann);
+        let writer = client(&mut world, V5, "w");
+        for (number, name) in [(1, "a"), (2, "b")] {
+            world.send(writer, &[message(name, "waits", AtLeastOnce, number)]);
+        }
+        let mut world = restart(&world, after);
+        let eve = Identity::User("eve".into());
+        refused(&mut world, &connect, &eve);
+        // What comes while the user is away, too.
+        let writer = client(&mut world, V5, "w");
+        for (number, name) in [(1, "a"), (2, "b")] {
+            world.send(writer, &[message(name, "new", AtLeastOnce, number)]);
+        }
+        let mut world = restart(&world, after);
+        refused(&mut world, &connect, &eve);
+        let (_, received) = try_enter(&mut world, &connect, Identity::User("ann".into()));
+        let received = decode(version, &received);
+        let [
+            Packet::ConnAck(connack),
+            Packet::Publish(first),
+            Packet::Publish(second),
+        ] = received[..]
+        else {
+            panic!("{received:?}");
+        };
+        assert!(connack.session_present || version == V3_1_1);
+        assert_eq!(
+            [first.payload, second.payload],
+            [&b"waits"[..], &b"new"[..]]
+        );
+        assert_eq!([first.topic, second.topic], [Some(topic("b")); 2]);
+    }
+}
+
+#[test]
+fn after_a_restart_a_will_is_published_only_if_its_user_still_may() {
+    let delay = [
+        Property::WillDelayInterval(30),
+        Property::SessionExpiryInterval(60),
+    ];
+    let will = |name, payload, properties| Will {
+        topic: topic(name),
+        payload,
+        qos: AtMostOnce,
+        retain: true,
+        properties,
+    };
+    let rights = |may: &str| {
+        format!("user r\ntopic read #\nuser w\ntopic write {may}\nuser t\ntopic write x\n")
+    };
+    let mut world = stored_world(&rights("will/#"));
+    enter(
+        &mut world,
+        &Connect {
+            will: Some(will("will/now", b"now", Properties::EMPTY)),
+            ..Connect::new(V3_1_1, "clean")
+        },
+        "w",
+    );
+    enter(
+        &mut world,
+        &Connect {
+            will: Some(will("will/later", b"later", Properties::new(&delay[..1]))),
+            properties: Properties::new(&delay[1..]),
+            ..Connect::new(V5, "lasting")
+        },
+        "w",
+    );
+    // Nothing was revoked, all of it, and that of the delayed one.
+    for (may, expected) in [
+        ("will/#", &["will/now now", "will/later later"][..]),
+        ("other", &[]),
+        ("will/now", &["will/now now"]),
+    ] {
+        let mut world = restart(&world, &rights(may));
+        let reader = client(&mut world, V5, "r");
+        world.subscribe(reader, "will/#", AtMostOnce);
+        world.advance(seconds(31));
+        assert_eq!(world.messages(reader), expected, "{may}");
+        let refused = 2 - expected.len() as u64;
+        assert_eq!(world.engine.stats().refused_publishes, refused, "{may}");
+    }
+    // Revoked after the restart, before it is due.
+    let mut world = restart(&world, &rights("will/#"));
+    set(&mut world, &rights("will/now"));
+    world.advance(seconds(31));
+    assert_eq!(world.engine.stats().refused_publishes, 1);
+    assert_eq!(world.engine.stats().retained, 1);
 }
 
 #[test]

@@ -12,21 +12,62 @@ use declic_mqtt::packet::{
 use declic_mqtt::{Instant, PacketId, QoS, TopicFilter, TopicName};
 
 use super::disk::SimulatedDisk;
-use crate::engine::{Batch, Change, ConnId, Engine, Limits};
+use crate::engine::{Batch, Change, ConnId, Effect, Engine, Identity, Limits};
 use crate::store::database::{Format, Record};
 use crate::store::directory::{DirectoryStore, Disk, FileName, Sizes};
 use crate::store::{Durability, Store, StoreError};
 
-/// All records of a store of version 1, and the log in front of it, as hexadecimal digits: what a
-/// broker of that version wrote.
+/// All records of a store of each version, and the log in front of it, as hexadecimal digits: what
+/// a broker of that version wrote.
 const VERSION_1: &str = include_str!("version-1.txt");
+const VERSION_2: &str = include_str!("version-2.txt");
 
 #[test]
-fn a_store_of_version_1_is_read() {
-    let disk = SimulatedDisk::new(1);
+fn a_store_of_version_1_is_brought_to_this_one_and_nobody_owns_its_sessions() {
+    let version_1 = Format {
+        version: 1,
+        upgrade: |_, _, _| panic!("there is no version 0"),
+    };
+    let disk = a_store(VERSION_1, version_1);
     let mut store = open(&disk, Format::CURRENT).expect("a store");
+    let engine = understood(&mut store);
+    let owners = engine.clients(0, 10).clients;
+    assert!(owners.iter().all(|client| client.owner.is_none()));
+    // It stays what it has become.
+    store.close().expect("room");
+    let error = open(&disk, version_1).expect_err("it is newer");
+    assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+    let mut store = open(&disk, Format::CURRENT).expect("a store");
+    assert_eq!(understood(&mut store).stats(), engine.stats());
+}
+
+#[test]
+fn a_store_of_version_2_is_read() {
+    let disk = a_store(VERSION_2, Format::CURRENT);
+    let mut store = open(&disk, Format::CURRENT).expect("a store");
+    // What the log says is what the records say.
+    let mut records = String::new();
+    let loaded = store.load(&mut |key, value| {
+        let _ = writeln!(records, "{} {}", hexadecimal(key), hexadecimal(value));
+        Ok(())
+    });
+    loaded.expect("what is stored can be read");
+    let log = VERSION_2.lines().next_back().expect("a line");
+    assert_eq!(VERSION_2, format!("{records}{log}\n"));
+    let engine = understood(&mut store);
+    let mut owners: Vec<_> = engine.clients(0, 10).clients;
+    owners.sort_by(|a, b| a.client_id.cmp(&b.client_id));
+    let owners: Vec<_> = owners.into_iter().map(|client| client.owner).collect();
+    let ann = Identity::User("ann".into());
+    assert_eq!(owners, [Some(ann), Some(Identity::Trusted)]);
+}
+
+/// A disk with what is written in `fixture`.
+fn a_store(fixture: &str, format: Format) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    let mut store = open(&disk, format).expect("a store");
     let mut batch = Batch::default();
-    for line in VERSION_1.lines() {
+    for line in fixture.lines() {
         match line.split_once(' ') {
             Some(("log", bytes)) => {
                 let log = disk.open(FileName::Log).expect("a file");
@@ -34,7 +75,7 @@ fn a_store_of_version_1_is_read() {
                 log.set_len(0).expect("room");
                 log.set_len(bytes.len() as u64 / 2).expect("room");
                 log.write(0, &from_hexadecimal(bytes)).expect("room");
-                store = open(&disk, Format::CURRENT).expect("a store");
+                store = open(&disk, format).expect("a store");
             }
             Some((key, value)) => batch.push(Change::Put {
                 key: &from_hexadecimal(key),
@@ -43,16 +84,12 @@ fn a_store_of_version_1_is_read() {
             None => panic!("{line}"),
         }
     }
-    // What the log says is what the records say.
-    let mut records = String::new();
-    let loaded = store.load(&mut |key, value| {
-        let _ = writeln!(records, "{} {}", hexadecimal(key), hexadecimal(value));
-        Ok(())
-    });
-    loaded.expect("what is stored can be read");
-    let log = VERSION_1.lines().next_back().expect("a line");
-    assert_eq!(VERSION_1, format!("{records}{log}\n"));
-    // And it is what the engine of today makes of it.
+    store.close().expect("room");
+    disk
+}
+
+/// What the engine of today makes of a store like that.
+fn understood(store: &mut DirectoryStore) -> Engine {
     let mut engine = Engine::new(Limits::default(), 7).with_store();
     let mut restore = engine.restore(Instant::ZERO);
     let loaded = store.load(&mut |key, value| restore.record(key, value));
@@ -65,6 +102,7 @@ fn a_store_of_version_1_is_read() {
     let away = away.iter().find(|client| &*client.client_id == "away");
     let away = away.expect("the session");
     assert_eq!((away.queued, away.in_flight), (4, 2), "{away:?}");
+    engine
 }
 
 /// Version 2 of a test: its keys begin with a `2`.
@@ -139,25 +177,35 @@ const KEY: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
 
 /// With `DECLIC_WRITE_FORMAT` the file is written: for a new version, under a new name.
 #[test]
-fn what_is_written_today_is_version_1() {
+fn what_is_written_today_is_version_2() {
     let made = made();
     if std::env::var_os("DECLIC_WRITE_FORMAT").is_some() {
-        std::fs::write("src/store/tests/version-1.txt", &made).expect("room");
+        std::fs::write("src/store/tests/version-2.txt", &made).expect("room");
         return;
     }
-    assert_eq!(made, VERSION_1, "a change of the format is a new version");
+    assert_eq!(made, VERSION_2, "a change of the format is a new version");
 }
 
 /// A store with a record of every kind.
 fn made() -> String {
     let disk = SimulatedDisk::new(1);
     let mut store = open(&disk, Format::CURRENT).expect("a store");
-    let mut engine = Engine::new(Limits::default(), 7).with_store();
+    let mut engine = Engine::new(Limits::default(), 7)
+        .with_authentication()
+        .with_store();
     let now = Instant::from_millis(1_700_000_000_000);
     let mut settle = |engine: &mut Engine| {
         let mut buffer = [0; 4_096];
         loop {
-            while engine.poll_effect().is_some() {}
+            while let Some(effect) = engine.poll_effect() {
+                if let Effect::Authenticate(asked) = effect {
+                    let who = match &*asked.client_id {
+                        "away" => Identity::User("ann".into()),
+                        _ => Identity::Trusted,
+                    };
+                    engine.handle_authenticated(asked.ticket, Ok(who), now);
+                }
+            }
             while let Some(conn) = engine.poll_ready() {
                 engine.fill(conn, &mut buffer, now);
             }
@@ -179,6 +227,7 @@ fn made() -> String {
         ..Connect::new(V5, "away")
     };
     feed(&mut engine, away, &Packet::Connect(connect), now);
+    settle(&mut engine);
     subscribe(&mut engine, away, "t", 9, now);
     subscribe(&mut engine, away, "$share/g/+", 0, now);
     settle(&mut engine);
@@ -202,6 +251,7 @@ fn made() -> String {
         ..Connect::new(V5, "sender")
     };
     feed(&mut engine, sender, &Packet::Connect(connect), now);
+    settle(&mut engine);
     subscribe(&mut engine, sender, "x/#", 1, now);
     let lifetime = [
         Property::MessageExpiryInterval(86_400),

@@ -269,8 +269,10 @@ impl Output<'_> {
     }
 }
 
-const CLIENT_HEAD: [&str; 8] = [
+const CLIENT_HEAD: [&str; 10] = [
     "CLIENT",
+    "USER",
+    "TRANSPORT",
     "ADDRESS",
     "MQTT",
     "CONNECTED SINCE",
@@ -288,6 +290,8 @@ fn client_row(client: &ClientLine) -> Vec<String> {
     });
     vec![
         printable(&client.client_id),
+        client.user.as_deref().map_or_else(dash, printable),
+        client.transport.clone().unwrap_or_else(dash),
         client.address.clone().unwrap_or_else(dash),
         client.version.clone().unwrap_or_else(dash),
         since.unwrap_or_else(|| "away".to_owned()),
