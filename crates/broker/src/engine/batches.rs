@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use declic_mqtt::packet::{Packet, SubscriptionId};
-use declic_mqtt::{Instant, QoS, TopicFilter};
+use declic_mqtt::{Instant, PacketId, QoS, TopicFilter};
 
 use super::batch::Batch;
 use super::connection::{State, pause};
@@ -313,14 +313,9 @@ impl Engine {
         self.cut_in_flight(session, durable, journal, batch, out);
         let state = &self.sessions[session as usize];
         let changed = std::mem::take(&mut durable.received_changed);
-        let mut received: Vec<u16> = Vec::new();
-        if !changed.is_empty() {
-            received.extend(state.received.iter().map(|id| id.get()));
-            received.sort_unstable();
-        }
         for id in changed {
             let key = Key::Received(number, id).encode();
-            let is_there = received.binary_search(&id).is_ok();
+            let is_there = PacketId::new(id).is_some_and(|id| state.received.contains(id));
             if is_there && durable.received_stored.insert(id) {
                 batch.put(&key, &[]);
             } else if !is_there && durable.received_stored.remove(&id) {

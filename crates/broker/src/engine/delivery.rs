@@ -75,11 +75,9 @@ impl Engine {
         let Some(session) = self.conns[slot].session else {
             return;
         };
-        let in_flight = &mut self.sessions[session as usize].in_flight;
-        let sent = in_flight
-            .iter_mut()
-            .find(|sent| sent.packet_id == ack.packet_id);
-        let reason = match sent {
+        let state = &mut self.sessions[session as usize];
+        let at = state.position_in_flight(ack.packet_id);
+        let reason = match at.and_then(|at| state.in_flight.get_mut(at)) {
             Some(sent) if sent.qos == QoS::AtLeastOnce => {
                 return self.close(slot, CloseReason::Protocol(ReasonCode::ProtocolError), now);
             }
@@ -118,9 +116,8 @@ impl Engine {
         let Some(session) = self.conns[slot].session else {
             return;
         };
-        let state = &mut self.sessions[session as usize];
-        let find = |sent: &InFlight| sent.packet_id == ack.packet_id;
-        let Some(at) = state.in_flight.iter().position(find) else {
+        let state = &self.sessions[session as usize];
+        let Some(at) = state.position_in_flight(ack.packet_id) else {
             // For nothing that we know of: an acknowledgement too many does no harm.
             return;
         };

@@ -37,7 +37,7 @@ impl Engine {
         };
         if let Delivery::ExactlyOnce(id) = publish.delivery {
             let received = &self.sessions[session as usize].received;
-            if received.contains(&id) {
+            if received.contains(id) {
                 // `[MQTT-4.3.3-10]`: it came already.
                 return self.acknowledge(slot, PacketKind::PubRec, id, ReasonCode::Success);
             }
@@ -102,7 +102,7 @@ impl Engine {
             Delivery::ExactlyOnce(id) => {
                 // 3.1.1 can't be refused: it will release the message.
                 if !reason.is_error() || self.conns[slot].version == ProtocolVersion::V3_1_1 {
-                    self.sessions[session as usize].received.push(id);
+                    self.sessions[session as usize].received.insert(id);
                     if let Some(journal) = &mut self.journal {
                         journal.received_changed(session, id);
                     }
@@ -130,19 +130,13 @@ impl Engine {
         let Some(session) = self.conns[slot].session else {
             return;
         };
-        let received = &mut self.sessions[session as usize].received;
-        let reason = match received.iter().position(|one| *one == id) {
-            Some(at) => {
-                received.swap_remove(at);
-                if received.is_empty() {
-                    *received = Vec::new();
-                }
-                if let Some(journal) = &mut self.journal {
-                    journal.received_changed(session, id);
-                }
-                ReasonCode::Success
+        let reason = if self.sessions[session as usize].received.remove(id) {
+            if let Some(journal) = &mut self.journal {
+                journal.received_changed(session, id);
             }
-            None => ReasonCode::PacketIdentifierNotFound,
+            ReasonCode::Success
+        } else {
+            ReasonCode::PacketIdentifierNotFound
         };
         self.acknowledge(slot, PacketKind::PubComp, id, reason);
     }

@@ -235,7 +235,7 @@ impl Restore<'_> {
                 let restored = self.session(number)?;
                 restored.durable.received_stored.insert(id);
                 let session = restored.session as usize;
-                self.engine.sessions[session].received.push(packet_id);
+                self.engine.sessions[session].received.insert(packet_id);
             }
         }
         Some(())

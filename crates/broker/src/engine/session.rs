@@ -30,7 +30,7 @@ pub(super) struct Session {
     /// That many identifiers from `next_id` on are not in flight.
     free_ids: u16,
     /// Identifiers of messages of QoS 2 that came, and were not released.
-    pub(super) received: Vec<PacketId>,
+    pub(super) received: Received,
     pub(super) will: Option<Box<Will>>,
     /// Seconds that the session is kept without a connection; `u32::MAX` for ever.
     pub(super) expiry: u32,
@@ -62,6 +62,48 @@ pub(super) struct InFlight {
     pub(super) packet_id: PacketId,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+}
+
+/// Packet identifiers in ascending order.
+#[derive(Debug, Default)]
+pub(super) struct Received(Vec<PacketId>);
+
+impl Received {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn contains(&self, id: PacketId) -> bool {
+        self.place(id).is_ok()
+    }
+
+    /// Adds `id`, if it is not there yet.
+    pub(super) fn insert(&mut self, id: PacketId) {
+        if let Err(at) = self.place(id) {
+            self.0.insert(at, id);
+        }
+    }
+
+    /// Takes `id` out. Returns whether it was there.
+    pub(super) fn remove(&mut self, id: PacketId) -> bool {
+        let Ok(at) = self.place(id) else {
+            return false;
+        };
+        self.0.remove(at);
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
+        true
+    }
+
+    /// Where `id` is, or would be: mostly first when it is released, and last when it comes.
+    fn place(&self, id: PacketId) -> Result<usize, usize> {
+        match (self.0.first(), self.0.last()) {
+            (Some(first), _) if *first == id => Ok(0),
+            (_, Some(last)) if *last < id => Err(self.0.len()),
+            _ => self.0.binary_search(&id),
+        }
+    }
 }
 
 /// The subscription identifiers of a message: none, one, or the number of a list.
@@ -128,7 +170,7 @@ impl Session {
             resend: 0,
             next_id: PacketId::FIRST,
             free_ids: 0,
-            received: Vec::new(),
+            received: Received::default(),
             will: None,
             expiry: 0,
             lost_at: Instant::ZERO,
@@ -156,11 +198,26 @@ impl Session {
         id
     }
 
+    /// Where in `in_flight` the message with that identifier is.
+    pub(super) fn position_in_flight(&self, id: PacketId) -> Option<usize> {
+        // Identifiers are given in order, so it is as far behind the first as its identifier,
+        // unless one in between has ended already.
+        let first = self.in_flight.front()?.packet_id;
+        // 1 comes after 65,535.
+        let wrapped = u16::from(id < first);
+        let distance = usize::from(id.get().wrapping_sub(first.get()) - wrapped);
+        let is_it = |sent: &InFlight| sent.packet_id == id;
+        if self.in_flight.get(distance).is_some_and(is_it) {
+            return Some(distance);
+        }
+        self.in_flight.iter().position(is_it)
+    }
+
     /// Gives back room that is not used.
     pub(super) fn shrink(&mut self) {
         self.queue.shrink_to_fit();
         self.in_flight.shrink_to_fit();
-        self.received.shrink_to_fit();
+        self.received.0.shrink_to_fit();
     }
 
     pub(super) fn subscribed(&mut self, place: Place) {
@@ -368,6 +425,39 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: false,
         }
+    }
+
+    #[test]
+    fn a_message_in_flight_is_found_whatever_has_ended_before() {
+        let mut session = Session::new("c");
+        session.in_flight = [65_530, 65_532, 65_535, 1, 3, 2]
+            .into_iter()
+            .map(sent)
+            .collect();
+        for (at, sent) in session.in_flight.iter().enumerate() {
+            assert_eq!(session.position_in_flight(sent.packet_id), Some(at));
+        }
+        assert_eq!(session.position_in_flight(sent(65_531).packet_id), None);
+        session.in_flight.clear();
+        assert_eq!(session.position_in_flight(PacketId::FIRST), None);
+    }
+
+    #[test]
+    fn received_identifiers_are_a_set_in_order() {
+        let mut received = Received::default();
+        let id = |id| sent(id).packet_id;
+        for one in [65_535, 7, 1, 7, 9] {
+            received.insert(id(one));
+        }
+        assert_eq!(received.0, [1, 7, 9, 65_535].map(id));
+        assert!(received.contains(id(7)) && !received.contains(id(8)));
+        assert!(received.remove(id(7)) && !received.remove(id(7)));
+        assert!(
+            [1, 9, 65_535]
+                .into_iter()
+                .all(|one| received.remove(id(one)))
+        );
+        assert_eq!((received.len(), received.0.capacity()), (0, 0));
     }
 
     /// v5 [MQTT-2.2.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1]

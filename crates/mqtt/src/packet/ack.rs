@@ -61,6 +61,7 @@ impl<'a> Ack<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] names what the peer did wrong.
+    #[inline]
     pub fn decode(
         version: ProtocolVersion,
         header: FixedHeader,
@@ -76,6 +77,7 @@ impl<'a> Ack<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn read(
         reader: &mut Reader<'a>,
         version: ProtocolVersion,

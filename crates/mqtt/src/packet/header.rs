@@ -21,6 +21,7 @@ impl FixedHeader {
     /// # Errors
     /// The kind doesn't exist, its flags are wrong, or the remaining length has more than four
     /// bytes. Errors are found as early as the bytes allow.
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -69,6 +70,7 @@ impl FixedHeader {
 
     /// Whether a connection of `version` may carry the header: 3.1.1 has no AUTH, and 5.0 wants
     /// the remaining length in as few bytes as possible.
+    #[inline]
     pub(super) fn check_version(self, version: ProtocolVersion) -> Result<(), DecodeError> {
         match version {
             ProtocolVersion::V3_1_1 if self.kind == PacketKind::Auth => {

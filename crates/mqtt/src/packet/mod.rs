@@ -200,6 +200,7 @@ impl PacketKind {
     ];
 
     /// The kind with the number `value`, 1 to 15.
+    #[inline]
     pub fn from_u8(value: u8) -> Option<Self> {
         Self::ALL.get(usize::from(value).checked_sub(1)?).copied()
     }

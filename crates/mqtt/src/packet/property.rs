@@ -66,6 +66,7 @@ macro_rules! properties {
             $($(#[$doc])*
             ///
             /// The first one, where there are several; `None` where the property is absent.
+            #[inline]
             pub fn $getter(self) -> Option<$type> {
                 self.iter().find_map(|property| match property {
                     Property::$name(value) => Some(value),

@@ -81,6 +81,7 @@ impl<'a> Publish<'a> {
     ///
     /// # Errors
     /// [`DecodeError`] names what the peer did wrong.
+    #[inline]
     pub fn decode(
         version: ProtocolVersion,
         header: super::FixedHeader,
@@ -178,9 +179,13 @@ impl<'a> Publish<'a> {
         flags: u8,
     ) -> Result<Self, DecodeError> {
         let qos = check_flags(flags)?;
-        let topic = match reader.string()? {
-            "" if version == ProtocolVersion::V5 => None,
-            topic => Some(TopicName::new(topic).map_err(DecodeError::TopicName)?),
+        let topic = core::str::from_utf8(reader.binary()?).map_err(|_| DecodeError::Utf8)?;
+        let topic = match TopicName::new(topic) {
+            Ok(topic) => Some(topic),
+            Err(_) if topic.is_empty() && version == ProtocolVersion::V5 => None,
+            // As in every other text: `[MQTT-1.5.4-2]`, in 3.1.1 `[MQTT-1.5.3-2]`.
+            Err(_) if topic.contains('\0') => return Err(DecodeError::NulInString),
+            Err(error) => return Err(DecodeError::TopicName(error)),
         };
         let delivery = match qos {
             QoS::AtMostOnce => Delivery::AtMostOnce,

@@ -86,6 +86,7 @@ impl<'a> Reader<'a> {
 ///
 /// # Errors
 /// More than four bytes.
+#[inline]
 pub(crate) fn read_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
     let mut value = 0;
     for index in 0..4 {

@@ -193,9 +193,7 @@ fn state(engine: &Engine, is_connected: &dyn Fn(u32) -> bool) -> String {
             let how = (sent.packet_id, sent.qos, sent.retain, ids);
             let _ = write!(line, "\n  in flight {how:?} {bytes:?}");
         }
-        let mut received = session.received.clone();
-        received.sort();
-        let _ = write!(line, "\n  received {received:?}");
+        let _ = write!(line, "\n  received {:?}", session.received);
         lines.push(line);
     }
     lines.sort();
