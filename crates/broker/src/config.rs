@@ -46,7 +46,9 @@ pub struct Config {
     /// by everyone.
     pub public_pages: bool,
     /// Web pages that may connect over WebSocket although they come from another host, such as
-    /// `https://example.org`; `*` for all. What is no browser names no page, and need not be here.
+    /// `https://example.org`; `*` for all. Pages from the same host need not be here where that is
+    /// an address, or a name outside of the Internet's DNS (`nas`, `nas.local`); what is no browser
+    /// names no page, and need not be here either.
     pub web_origins: Vec<String>,
     /// Threads for TLS, WebSocket and HTTP, and as many for hashing passwords; 0 for one per core,
     /// four at most.
@@ -243,13 +245,12 @@ impl Users {
         self.0.get(name)
     }
 
-    /// A hash that costs what those of users cost; `None` when no password is hashed.
+    /// What to check for a name that does not exist: the secret of any user, chosen by `pick`, so
+    /// that it takes as long as for a user, also where their passwords are kept in several ways.
     #[cfg(feature = "hashes")]
-    pub(crate) fn any_hash(&self) -> Option<&Arc<Hash>> {
-        self.0.values().find_map(|secret| match secret {
-            Secret::Hashed(hash) => Some(hash),
-            Secret::Plain(_) => None,
-        })
+    pub(crate) fn stand_in(&self, pick: u64) -> Option<&Secret> {
+        let count = self.0.len().max(1) as u64;
+        self.0.values().nth((pick % count) as usize)
     }
 }
 

@@ -165,6 +165,58 @@ fn a_page_of_a_stranger_may_not_use_the_browser_to_connect() {
     assert!(from(&listed, "https://other.example").starts_with("HTTP/1.1 403 "));
 }
 
+/// DNS rebinding: a stranger's page has a name of its own that points to the broker's machine.
+#[test]
+fn a_page_whose_name_was_made_to_point_here_may_neither_connect_nor_see_private_pages() {
+    let own = server(Config::default());
+    let with = |host: &str, origin: &str| {
+        let changes = [("Host", Some(host)), ("Origin", Some(origin))];
+        ask(&own, &upgrade("/mqtt", &changes))
+    };
+    for (host, origin) in [
+        ("evil.example:1880", "http://evil.example:1880"),
+        ("evil.example.", "https://evil.example."),
+        ("127.0.0.1.evil.example", "http://127.0.0.1.evil.example"),
+        ("localhost.evil.example", "http://localhost.evil.example"),
+        ("local", "http://other"),
+        ("", "http://"),
+    ] {
+        let answer = with(host, origin);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{host}: {answer}");
+    }
+    for (host, origin) in [
+        ("127.0.0.1:1880", "http://127.0.0.1:3000"),
+        ("[::1]:1880", "http://[::1]"),
+        ("NAS:1880", "http://nas"),
+        ("nas.local", "https://nas.local:8443"),
+    ] {
+        let answer = with(host, origin);
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{host}: {answer}");
+    }
+    // Said twice, it is not clear who asks.
+    let mut twice = upgrade("/mqtt", &[("Origin", Some("http://localhost"))]);
+    twice.splice(twice.len() - 2.., *b"Origin: http://localhost\r\n\r\n");
+    assert!(ask(&own, &twice).starts_with("HTTP/1.1 403 "));
+    let metrics = |headers: &str| {
+        let request = format!("GET /metrics HTTP/1.1\r\n{headers}\r\n");
+        ask(&own, request.as_bytes())
+    };
+    for headers in [
+        "Host: evil.example:1880\r\n",
+        "Host: localhost\r\nHost: evil.example\r\n",
+        "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n",
+        "Host: localhost\r\nForwarded: for=192.0.2.1\r\n",
+        "Host: localhost\r\nVia: 1.1 proxy\r\n",
+    ] {
+        let answer = metrics(headers);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{headers}: {answer}");
+    }
+    for headers in ["", "Host: localhost:1880\r\n", "Host: nas\r\n"] {
+        let answer = metrics(headers);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{headers}: {answer}");
+    }
+}
+
 #[test]
 fn bytes_behind_the_request_are_the_first_of_mqtt() {
     let server = server(Config::default());

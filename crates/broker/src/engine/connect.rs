@@ -30,8 +30,8 @@ enum Claim {
     None,
 }
 
-/// Somebody wants to connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Somebody wants to connect. Its `Debug` leaves out the password.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Authenticate {
     /// To be given back with the answer.
@@ -44,6 +44,17 @@ pub struct Authenticate {
     pub user_name: Option<Box<str>>,
     /// The password, if there is one.
     pub password: Option<Box<[u8]>>,
+}
+
+impl fmt::Debug for Authenticate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate")
+            .field("ticket", &self.ticket)
+            .field("conn", &self.conn)
+            .field("client_id", &self.client_id)
+            .field("user_name", &self.user_name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whom a client turned out to be.
@@ -233,10 +244,16 @@ impl Engine {
             let reason = CloseReason::Protocol(ReasonCode::PacketTooLarge);
             return self.close(slot, reason, now);
         }
-        if let (Some(will), Some(rights)) = (&connect.will, &self.rights)
-            && !rights.identity_may_write(&identity, client_id, will.topic.as_str())
-        {
-            return self.refuse(slot, connect.version, ReasonCode::NotAuthorized, now);
+        if let Some(will) = &connect.will {
+            let topic = will.topic.as_str();
+            let may_write = self
+                .rights
+                .as_ref()
+                .is_none_or(|rights| rights.identity_may_write(&identity, client_id, topic));
+            let without_right = (!may_write).then_some(ReasonCode::NotAuthorized);
+            if let Some(reason) = self.refusal(topic).or(without_right) {
+                return self.refuse(slot, connect.version, reason, now);
+            }
         }
         let found = self.find_session(client_id);
         let claim = found.map_or(Claim::Own, |session| self.claim(session, &identity));

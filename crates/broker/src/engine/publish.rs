@@ -184,6 +184,19 @@ impl Engine {
         self.answer_when_stored(slot, &packet);
     }
 
+    /// Why nobody but the broker itself publishes to `topic`; `None` where clients may.
+    pub(super) fn refusal(&self, topic: &str) -> Option<ReasonCode> {
+        // Levels are only counted where there could be too many.
+        if topic.len() >= self.limits.topic_levels
+            && topic.bytes().filter(|byte| *byte == b'/').count() >= self.limits.topic_levels
+        {
+            return Some(ReasonCode::TopicNameInvalid);
+        }
+        let is_own =
+            topic.starts_with("$SYS") && matches!(topic.as_bytes().get(4), None | Some(b'/'));
+        is_own.then_some(ReasonCode::NotAuthorized)
+    }
+
     /// Puts a client's message into the queues of all whom it is for.
     fn publish(
         &mut self,
@@ -192,16 +205,9 @@ impl Engine {
         publish: &Publish<'_>,
         now: Instant,
     ) -> ReasonCode {
-        // Levels are only counted where there could be too many.
-        if topic.len() >= self.limits.topic_levels
-            && topic.bytes().filter(|byte| *byte == b'/').count() >= self.limits.topic_levels
-        {
+        if let Some(reason) = self.refusal(topic) {
             self.stats.refused_publishes += 1;
-            return ReasonCode::TopicNameInvalid;
-        }
-        if topic.starts_with("$SYS") && matches!(topic.as_bytes().get(4), None | Some(b'/')) {
-            self.stats.refused_publishes += 1;
-            return ReasonCode::NotAuthorized;
+            return reason;
         }
         let session = self.conns[slot].session;
         if self.rights.is_some() && !session.is_some_and(|session| self.may_write(session, topic)) {

@@ -89,7 +89,7 @@ impl Admission {
 }
 
 /// What counts as one address: of IPv6 the first 64 bits, since everyone has all of the others.
-fn place(address: IpAddr) -> IpAddr {
+pub(super) fn place(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
             address.to_bits() & !u128::from(u64::MAX),

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use declic_mqtt::ReasonCode;
 use sha2::{Digest as _, Sha256};
 
-use super::Handle;
 use super::passwords::{Answer, REFUSED};
+use super::{Handle, admission};
 use crate::hashes::Hash;
 use crate::{Identity, Ticket};
 
@@ -163,6 +163,12 @@ impl Hashing {
         waiting.into_values().flat_map(|one| one.tickets).collect()
     }
 
+    /// A number that belongs to a name, and that nobody can guess.
+    pub(super) fn pick(&self, name: &str) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.digest(name, b"");
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     fn digest(&self, name: &str, password: &[u8]) -> Digest {
         let mut hasher = Sha256::new();
         hasher.update(self.key);
@@ -190,6 +196,7 @@ impl Drop for Hashing {
 impl Queue {
     /// Returns whether there was room.
     fn put(&self, job: Job, address: Option<IpAddr>) -> bool {
+        let address = address.map(admission::place);
         let mut state = self.lock();
         let State {
             by_address,
@@ -297,3 +304,50 @@ const MAX_ACCEPTED: usize = 200_000;
 const MAX_REJECTED: usize = 20_000;
 /// Checks that wait.
 const MAX_WAITING: usize = 50_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Users;
+    use crate::config::Secret;
+
+    fn job(number: u8) -> Job {
+        let hash = Hash::parse(
+            "$7$1$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+        );
+        Job {
+            digest: [number; 32],
+            epoch: 0,
+            hash: Arc::new(hash.expect("a hash").expect("a valid one")),
+            exists: true,
+            password: Box::default(),
+        }
+    }
+
+    #[test]
+    fn whoever_has_many_ipv6_addresses_has_one_turn() {
+        let queue = Queue::default();
+        let ip = |text: &str| Some(text.parse().expect("an address"));
+        for number in 1..=9 {
+            assert!(queue.put(job(number), ip(&format!("2001:db8::{number}"))));
+        }
+        assert!(queue.put(job(100), ip("192.0.2.1")));
+        let order = [queue.take(), queue.take()].map(|job| job.expect("a job").digest[0]);
+        assert_eq!(order, [1, 100]);
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_stands_for_any_user_and_always_for_the_same() {
+        let hashed = crate::hash_password(b"x").expect("random bytes");
+        let users = Users::parse(&format!("ann:plain\nbob:{hashed}")).expect("users");
+        let hashing = Hashing::new().expect("random bytes");
+        let is_hashed = |name: &str| {
+            let secret = users.stand_in(hashing.pick(name)).expect("a user");
+            matches!(secret, Secret::Hashed(_))
+        };
+        let names: Vec<_> = (0..200).map(|number| format!("user {number}")).collect();
+        let slow = names.iter().filter(|name| is_hashed(name)).count();
+        assert!((40..160).contains(&slow), "{slow} of 200");
+        assert!(names.iter().all(|name| is_hashed(name) == is_hashed(name)));
+    }
+}

@@ -142,7 +142,7 @@ pub(super) fn request(bytes: &[u8], surroundings: Surroundings<'_>, broker: &Han
         };
     }
     let response = match PAGES.iter().find(|page| page.path == path) {
-        Some(page) if page.is_private && !surroundings.is_trusted() => {
+        Some(page) if page.is_private && !surroundings.is_trusted(&headers) => {
             Response::text("403 Forbidden", "this page is for the broker's own machine")
         }
         Some(page) => (page.respond)(broker),
@@ -159,8 +159,19 @@ pub(super) fn request(bytes: &[u8], surroundings: Surroundings<'_>, broker: &Han
 }
 
 impl Surroundings<'_> {
-    fn is_trusted(&self) -> bool {
-        self.public_pages || self.peer.to_canonical().is_loopback()
+    /// Whether private pages may be shown. What comes from this machine may still be asked for by a
+    /// stranger: through a proxy, or through a browser whose page has a name that was made to point
+    /// here (DNS rebinding).
+    fn is_trusted(&self, headers: &Headers<'_>) -> bool {
+        let is_passed_on = ["forwarded", "x-forwarded-for", "via"]
+            .iter()
+            .any(|name| headers.is_there(name));
+        let is_asked_here = match headers.single("host") {
+            Some(host) => is_local(name(host)),
+            None => !headers.is_there("host"),
+        };
+        let is_here = self.peer.to_canonical().is_loopback();
+        self.public_pages || (is_here && !is_passed_on && is_asked_here)
     }
 }
 
@@ -194,9 +205,12 @@ fn upgrade(
     if !headers.has_token("sec-websocket-protocol", "mqtt") {
         return bad("the subprotocol mqtt has to be offered");
     }
-    if let Some(origin) = headers.single("origin")
-        && !is_welcome(origin, headers.single("host"), surroundings.origins)
-    {
+    let is_welcome = match headers.single("origin") {
+        Some(origin) => is_welcome(origin, headers.single("host"), surroundings.origins),
+        // No browser.
+        None => !headers.is_there("origin"),
+    };
+    if !is_welcome {
         return Err(Response::text(
             "403 Forbidden",
             "pages of this origin may not connect; the broker's configuration can allow it",
@@ -211,15 +225,27 @@ fn upgrade(
 }
 
 /// Whether a web page of `origin` may connect: one from this very host, or one that is listed. A
-/// browser runs the pages of strangers, who must not reach a broker on the user's own machine.
+/// browser runs the pages of strangers, who must not reach a broker on the user's own machine. A
+/// stranger's name can be made to point to this host (DNS rebinding), so only names count that no
+/// stranger can have.
 fn is_welcome(origin: &str, host: Option<&str>, listed: &[String]) -> bool {
     let of_origin = origin.split_once("://").map(|(_, rest)| name(rest));
     let of_host = host.map(name);
     let is_own = of_origin
         .zip(of_host)
-        .is_some_and(|(one, other)| !one.is_empty() && one.eq_ignore_ascii_case(other));
+        .is_some_and(|(one, other)| is_local(one) && one.eq_ignore_ascii_case(other));
     let is_listed = |one: &String| one == "*" || one.eq_ignore_ascii_case(origin);
     is_own || listed.iter().any(is_listed)
+}
+
+/// Whether a host is an address or a name that the Internet's DNS does not have.
+fn is_local(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let address = host.strip_prefix('[').and_then(|one| one.strip_suffix(']'));
+    address.unwrap_or(&host).parse::<IpAddr>().is_ok()
+        || (!host.is_empty() && !host.contains('.'))
+        || host.ends_with(".localhost")
+        || host.ends_with(".local")
 }
 
 /// The host without its port.
@@ -247,6 +273,13 @@ impl<'a> Headers<'a> {
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
             .filter_map(|header| std::str::from_utf8(header.value).ok())
             .map(str::trim)
+    }
+
+    /// Whether there is such a header, whatever it says.
+    fn is_there(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|header| header.name.eq_ignore_ascii_case(name))
     }
 
     /// The value of a header that may be there once.

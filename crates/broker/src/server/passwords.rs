@@ -107,11 +107,14 @@ impl Passwords {
             }
             // A name that does not exist takes as long as one that does.
             #[cfg(feature = "hashes")]
-            None if users.any_hash().is_some() => {
-                let hash = users.any_hash()?;
-                self.hashing
-                    .check(asked.ticket, name, password, hash, false, address)
-            }
+            None => match users.stand_in(self.hashing.pick(name)) {
+                Some(Secret::Hashed(hash)) => {
+                    self.hashing
+                        .check(asked.ticket, name, password, hash, false, address)
+                }
+                _ => Some(REFUSED),
+            },
+            #[cfg(not(feature = "hashes"))]
             None => Some(REFUSED),
         }
     }

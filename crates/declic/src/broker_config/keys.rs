@@ -165,8 +165,9 @@ pub const SECTIONS: &[Section] = &[
                 "origins",
                 Texts: Vec<String>,
                 web_origins,
-                "Web pages that may connect over WebSocket although they come from another host, \
-                 such as \"https://example.org\"; \"*\" for all."
+                "Web pages that may connect over WebSocket, such as \"https://example.org\"; \"*\" for \
+                 all. Those from this host may anyway, if it is called by an address or a name like \
+                 nas or nas.local."
             ),
             key!(
                 "threads",

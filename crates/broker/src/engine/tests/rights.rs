@@ -469,3 +469,17 @@ fn a_part_of_the_owner_may_do_everything() {
     world.send(conn, &[message("t", "x", AtMostOnce, 9)]);
     assert_eq!(world.messages(conn).len(), 1);
 }
+
+#[test]
+fn a_password_is_in_no_debug_output() {
+    let mut world = world("topic read a\n");
+    let conn = world.open(V5);
+    let connect = Connect {
+        user_name: Some("ann"),
+        password: Some(b"\x11\x22\x33\x44"),
+        ..Connect::new(V5, "c")
+    };
+    world.send(conn, &[Packet::Connect(connect)]);
+    let text = format!("{:?}", world.effects);
+    assert!(text.contains("ann") && !text.contains("17, 34"), "{text}");
+}

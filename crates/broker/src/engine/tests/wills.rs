@@ -4,7 +4,7 @@ use declic_mqtt::packet::{Connect, Disconnect, Packet, Properties, Property, Pub
 use declic_mqtt::{ProtocolVersion, QoS, ReasonCode};
 
 use super::harness::*;
-use crate::engine::ConnId;
+use crate::engine::{ConnId, Limits};
 
 fn will<'a>(qos: QoS, retain: bool, properties: &'a [Property<'a>]) -> Will<'a> {
     Will {
@@ -102,6 +102,43 @@ fn a_goodbye_may_ask_for_the_will() {
 }
 
 /// v3.1.1 [MQTT-3.1.2-17]; v5 [MQTT-3.1.2-15]
+/// What no client may publish, no client may have published for it.
+#[test]
+fn a_will_to_the_brokers_own_topics_or_with_too_many_levels_is_refused() {
+    let limits = Limits {
+        topic_levels: 3,
+        ..Limits::default()
+    };
+    let (invalid, forbidden) = (ReasonCode::TopicNameInvalid, ReasonCode::NotAuthorized);
+    for (name, reason) in [
+        ("$SYS/broker/version", forbidden),
+        ("$SYS", forbidden),
+        ("a/b/c/d", invalid),
+    ] {
+        for version in BOTH {
+            let mut world = World::with_limits(limits.clone());
+            let conn = world.open(version);
+            let connect = Connect {
+                will: Some(Will {
+                    topic: topic(name),
+                    payload: b"forged",
+                    qos: AtMostOnce,
+                    retain: true,
+                    properties: Properties::EMPTY,
+                }),
+                ..Connect::new(version, "c")
+            };
+            let connack = world.try_connect(conn, &connect);
+            world.connack(version, &connack, |connack| match version {
+                V5 => assert_eq!(connack.reason, reason, "{name}"),
+                V3_1_1 => assert!(connack.reason.is_error(), "{name}"),
+            });
+            assert!(world.closed(conn).is_some());
+            assert_eq!(world.engine.stats().retained, 0);
+        }
+    }
+}
+
 #[test]
 fn a_retained_will_is_retained() {
     for version in BOTH {
