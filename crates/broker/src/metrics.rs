@@ -86,6 +86,8 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         bytes_sent,
         received,
         sent,
+        payload_bytes_received,
+        payload_bytes_sent,
         dropped_qos_0,
         dropped_qos_1_2,
         dropped_expired,
@@ -107,8 +109,9 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
         store_failures,
         refused_unstored,
         store_failing,
+        resident_bytes,
     } = stats;
-    vec![
+    let mut all = vec![
         (
             "uptime_seconds",
             Gauge,
@@ -225,6 +228,18 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             received,
         ),
         ("publishes_sent_total", Counter, "Publishes sent.", sent),
+        (
+            "publish_received_bytes_total",
+            Counter,
+            "Bytes of the payloads of publishes received.",
+            payload_bytes_received,
+        ),
+        (
+            "publish_sent_bytes_total",
+            Counter,
+            "Bytes of the payloads of publishes sent.",
+            payload_bytes_sent,
+        ),
         (
             "dropped_qos0_total",
             Counter,
@@ -351,7 +366,16 @@ fn all(stats: &Stats, uptime: Duration) -> Vec<(&'static str, Kind, &'static str
             "1 while the store can't write.",
             u64::from(store_failing),
         ),
-    ]
+    ];
+    all.extend(resident_bytes.map(|bytes| {
+        (
+            "resident_memory_bytes",
+            Gauge,
+            "Bytes of memory that the whole process has in use.",
+            bytes,
+        )
+    }));
+    all
 }
 
 #[cfg(test)]
@@ -365,6 +389,7 @@ mod tests {
         let stats = Stats {
             opened: u64::MAX,
             retained: 3,
+            resident_bytes: Some(4_096),
             ..Stats::default()
         };
         let text = render(&stats, Duration::from_millis(61_900));
@@ -385,6 +410,7 @@ mod tests {
         }
         assert!(text.contains("\ndeclic_broker_retained_messages 3\n"));
         assert!(text.contains("\ndeclic_broker_uptime_seconds 61\n"));
+        assert!(text.contains("\ndeclic_broker_resident_memory_bytes 4096\n"));
         assert!(text.contains("\ndeclic_broker_connections_opened_total 18446744073709551615\n"));
         let values = values(&stats, Duration::ZERO);
         assert_eq!(names.len(), 1 + values.count());

@@ -238,6 +238,7 @@ impl Engine {
                     self.connection_bytes -= conn.told(self.hash, content.topic_bytes());
                     self.connection_bytes += content.topic_bytes().len();
                 }
+                let size = content.payload().len();
                 match written {
                     Written::TooLarge => {
                         self.stats.dropped_too_large += 1;
@@ -250,6 +251,7 @@ impl Engine {
                         }
                         state.resend += 1;
                         self.stats.sent += 1;
+                        self.stats.payload_bytes_sent += size as u64;
                         return Some(count);
                     }
                     Written::Head(head) => {
@@ -259,6 +261,7 @@ impl Engine {
                         }
                         state.resend += 1;
                         self.stats.sent += 1;
+                        self.stats.payload_bytes_sent += size as u64;
                         return Some(self.begin_large(slot, head, message, buffer));
                     }
                 }
@@ -298,7 +301,7 @@ impl Engine {
                 self.connection_bytes -= conn.told(self.hash, message.topic_bytes());
                 self.connection_bytes += message.topic_bytes().len();
             }
-            let size = message.bytes().len();
+            let (size, payload) = (message.bytes().len(), message.payload().len());
             let (count, head) = match written {
                 Written::TooLarge => {
                     // `[MQTT-3.1.2-25]` of 5.0: as if it had been sent.
@@ -310,6 +313,7 @@ impl Engine {
                 Written::Head(head) => (0, Some(head)),
             };
             self.stats.sent += 1;
+            self.stats.payload_bytes_sent += payload as u64;
             state.queued_bytes -= size;
             self.queued -= 1;
             if let (Some(journal), Some(id)) = (&mut self.journal, id) {

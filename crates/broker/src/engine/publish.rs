@@ -29,6 +29,7 @@ pub(super) struct Outgoing {
 impl Engine {
     pub(super) fn handle_publish(&mut self, slot: u32, publish: &Publish<'_>, now: Instant) {
         self.stats.received += 1;
+        self.stats.payload_bytes_received += publish.payload.len() as u64;
         if let Some(rate) = &mut self.conns[slot].rate {
             rate.spend_message(now);
         }

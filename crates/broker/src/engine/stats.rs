@@ -50,6 +50,10 @@ pub struct Stats {
     pub received: u64,
     /// Publishes sent.
     pub sent: u64,
+    /// Bytes of the payloads of publishes received.
+    pub payload_bytes_received: u64,
+    /// Bytes of the payloads of publishes sent.
+    pub payload_bytes_sent: u64,
     /// Publishes of QoS 0 that were dropped because a client's queue or the store was full.
     pub dropped_qos_0: u64,
     /// Publishes of QoS 1 and 2 that were dropped because a client's queue or the store was full.
@@ -98,6 +102,9 @@ pub struct Stats {
     pub refused_unstored: u64,
     /// Whether the store could not write the last batch.
     pub store_failing: bool,
+    /// Bytes of memory that the whole process has in use, from Linux's `/proc`; `None` from the
+    /// engine, and on other systems.
+    pub resident_bytes: Option<u64>,
 }
 
 impl Stats {

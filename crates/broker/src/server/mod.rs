@@ -13,6 +13,7 @@ mod http;
 #[cfg(feature = "bridge")]
 mod join;
 mod listener;
+mod memory;
 #[cfg(any(unix, feature = "tls", feature = "http", feature = "bridge"))]
 mod pair;
 mod passwords;
@@ -468,6 +469,7 @@ impl Broker {
         Stats {
             refused_connections: engine.refused_connections + self.admission.refused(),
             refused_connections_per_address: self.admission.refused_per_address(),
+            resident_bytes: memory::resident_bytes(),
             ..engine
         }
     }

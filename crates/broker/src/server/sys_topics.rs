@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use declic_mqtt::Instant;
 
+use super::memory;
 use crate::{Engine, Stats};
 
 /// Publishes what has changed, at an interval.
@@ -72,6 +73,8 @@ impl SysTopics {
             ("subscriptions/count", stats.subscriptions),
             ("retained messages/count", stats.retained),
             ("store/messages/count", stats.messages),
+            // Its name before Mosquitto 1.5, which many dashboards still ask for.
+            ("messages/stored", stats.messages),
             ("store/messages/bytes", stats.message_bytes),
         ] {
             turn.say(topic, format_args!("{value}"));
@@ -83,10 +86,15 @@ impl SysTopics {
             ("publish/messages/received", stats.received),
             ("publish/messages/sent", stats.sent),
             ("publish/messages/dropped", dropped(&stats)),
+            ("publish/bytes/received", stats.payload_bytes_received),
+            ("publish/bytes/sent", stats.payload_bytes_sent),
             ("bytes/received", stats.bytes_received),
             ("bytes/sent", stats.bytes_sent),
         ] {
             turn.say(topic, format_args!("{value}"));
+        }
+        if let Some(bytes) = memory::resident_bytes() {
+            turn.say("memory/resident", format_args!("{bytes}"));
         }
         for (load, (name, count)) in self.loads.iter_mut().zip(LOADS) {
             load.add(count(&stats) - count(&self.before), self.interval);
@@ -187,10 +195,12 @@ mod tests {
         assert_eq!(said(&engine, "$SYS/broker/uptime"), "0 seconds");
         assert_eq!(said(&engine, "$SYS/broker/clients/connected"), "0");
         assert_eq!(said(&engine, "$SYS/broker/load/connections/15min"), "0.00");
+        assert_eq!(said(&engine, "$SYS/broker/publish/bytes/received"), "0");
         // A client that follows them all.
         let now = Instant::from_millis(1_000);
         let conn = engine.handle_open(now).expect("room");
         engine.handle_bytes(conn, b"\x10\x0e\0\x04MQTT\x04\x02\0\0\0\x02me", now);
+        engine.handle_bytes(conn, b"\x30\x06\0\x01tabc", now);
         engine.handle_bytes(conn, b"\x82\x0b\0\x01\0\x06$SYS/#\0", now);
         let mut buffer = vec![0; 65_536];
         engine.fill(conn, &mut buffer, now);
@@ -201,11 +211,50 @@ mod tests {
         assert_eq!(said(&engine, "$SYS/broker/uptime"), "10 seconds");
         assert_eq!(said(&engine, "$SYS/broker/clients/connected"), "1");
         assert_ne!(said(&engine, "$SYS/broker/load/connections/1min"), "0.00");
+        assert_eq!(said(&engine, "$SYS/broker/publish/bytes/received"), "3");
+        assert_ne!(said(&engine, "$SYS/broker/publish/bytes/sent"), "0");
         let filled = engine.fill(conn, &mut buffer, topics.due());
         let text = String::from_utf8_lossy(&buffer[..filled]).into_owned();
         assert!(text.contains("$SYS/broker/clients/connected1"), "{text}");
         assert!(!text.contains("$SYS/broker/version"), "{text}");
         assert!(!text.contains("$SYS/broker/clients/expired"), "{text}");
+    }
+
+    /// The table of docs/broker.md.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn they_are_those_in_the_manual() {
+        let mut engine = Engine::new(Limits::default(), 7);
+        let mut topics =
+            SysTopics::new(Duration::from_secs(10), Instant::ZERO).expect("an interval");
+        topics.publish(&mut engine, Instant::ZERO);
+        let filter = TopicFilter::new("$SYS/#").expect("a valid filter");
+        let page = engine.retained(filter, None, 1_000, usize::MAX);
+        let mut said: Vec<_> = page
+            .messages
+            .iter()
+            .map(|message| {
+                let topic = message.topic.strip_prefix("$SYS/broker/").expect("ours");
+                let load = topic.strip_prefix("load/");
+                let load = load.and_then(|load| load.rsplit_once('/'));
+                load.map_or_else(|| topic.to_owned(), |(name, _)| format!("load/{name}/..."))
+            })
+            .collect();
+        // A bridge says its own.
+        said.push("connection/NAME/state".to_owned());
+        said.sort();
+        said.dedup();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/broker.md");
+        let manual = std::fs::read_to_string(path).expect("the manual");
+        let (_, table) = manual
+            .split_once("| below `$SYS/broker/` |")
+            .expect("a table");
+        let rows = table.lines().take_while(|line| !line.is_empty()).skip(2);
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let mut told: Vec<_> = names.map(str::to_owned).collect();
+        told.sort();
+        assert_eq!(told, said);
     }
 
     #[test]
