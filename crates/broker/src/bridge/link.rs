@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::local::{FromLocal, Local, WINDOW, publish_in};
 use super::remote::{Remote, marked};
 use super::rules::Mapping;
+use super::version::Version;
 use super::{BridgeConfig, Far, Shared};
 use crate::Handle;
 
@@ -57,6 +58,7 @@ pub(super) struct Link<'a> {
     pub(super) local_at: Instant,
     pub(super) local_backoff: Backoff,
     pub(super) client: Client<'a>,
+    pub(super) version: Version<'a>,
     pub(super) remote: Remote,
     pub(super) remote_backoff: Backoff,
     /// Addresses of the other broker that are still to be tried.
@@ -109,6 +111,7 @@ impl<'a> Link<'a> {
             local_at: Instant::ZERO,
             local_backoff: Backoff::new(config.shortest_pause, config.longest_pause),
             client,
+            version: Version::new(config.version, far.obstacle.as_ref()),
             remote: Remote::Away {
                 until: Instant::ZERO,
             },

@@ -34,6 +34,7 @@ mod rules;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod version;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -69,7 +70,8 @@ pub struct BridgeConfig {
     pub user_name: String,
     /// The password there.
     pub password: Option<String>,
-    /// The version spoken there.
+    /// The version spoken there. With a broker that does not know 5.0 it is 3.1.1 by itself, if the
+    /// rules allow it.
     pub version: ProtocolVersion,
     /// Seconds between two signs of life; 0 for none.
     pub keep_alive: u16,
@@ -251,6 +253,8 @@ impl Bridge {
         if config.ca.is_some() {
             return Err(InvalidBridge::Tls("it is not built in".to_owned()));
         }
+        // Of all rules: the two connections of a bridge are different clients there.
+        let obstacle = rules::check(&config.rules, false).err();
         let number = RandomState::new().build_hasher().finish();
         let via = format!("{}-{number:016x}", config.name);
         let (sender, ended) = sync_channel(1);
@@ -263,6 +267,7 @@ impl Bridge {
             let thread = thread::Builder::new().name(name);
             let remote = Far {
                 config,
+                obstacle: obstacle.clone(),
                 #[cfg(feature = "tls")]
                 tls: tls.clone(),
             };
@@ -325,6 +330,8 @@ impl Drop for Bridge {
 /// The other broker, as a connection needs it.
 struct Far {
     config: BridgeConfig,
+    /// Why 3.1.1 can't be spoken.
+    obstacle: Option<InvalidRule>,
     #[cfg(feature = "tls")]
     tls: Option<tls::Tls>,
 }

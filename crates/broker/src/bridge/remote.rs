@@ -17,6 +17,7 @@ use super::link::{Link, REMOTE, count};
 use super::local::Local;
 use super::rules::Mapping;
 use super::transport::{Transport, addresses};
+use super::version::Next;
 use super::{MOST_BRIDGES, Shared, VIA};
 
 /// Where the connection to the other broker stands.
@@ -139,11 +140,11 @@ impl Link<'_> {
             keep_alive: config.keep_alive,
             user_name: Some(&*config.user_name).filter(|name| !name.is_empty()),
             password: config.password.as_deref().map(str::as_bytes),
-            properties: match config.version {
+            properties: match self.version.spoken() {
                 ProtocolVersion::V5 => Properties::new(&properties),
                 ProtocolVersion::V3_1_1 => Properties::EMPTY,
             },
-            ..Connect::new(config.version, &self.client_id)
+            ..Connect::new(self.version.spoken(), &self.client_id)
         };
         if let Err(error) = self.client.connect(&connect, now) {
             warn!(bridge = %config.name, %error, "the bridge can't connect like this");
@@ -216,7 +217,11 @@ impl Link<'_> {
                     count(&self.shared.connects);
                     self.shared.connected.store(true, Ordering::Relaxed);
                     let (host, port) = (&config.host, config.port);
-                    info!(bridge = %config.name, %host, port, session_present, "bridge connected");
+                    let (name, version) = (&config.name, self.version.spoken());
+                    if self.version.accepted() {
+                        info!(bridge = %name, "the other broker speaks MQTT {version} only");
+                    }
+                    info!(bridge = %name, %host, port, %version, session_present, "bridge connected");
                     self.subscribe();
                     self.say_state(true);
                 }
@@ -260,15 +265,33 @@ impl Link<'_> {
                     if was_good {
                         self.remote_backoff.reset();
                     }
-                    if self.shared.connected.swap(false, Ordering::Relaxed) {
+                    let mut next = Next::Again;
+                    let was_connected = self.shared.connected.swap(false, Ordering::Relaxed);
+                    if was_connected {
                         info!(bridge = %config.name, %reason, "bridge disconnected");
                         self.say_state(false);
                     } else {
                         count(&self.shared.failures);
-                        warn!(bridge = %config.name, %reason, "the other broker can't be used");
+                        next = self.version.not_accepted(reason);
                     }
                     if self.remote.is_open() {
                         self.lost(now);
+                    }
+                    let name = &config.name;
+                    match next {
+                        Next::Again if was_connected => {}
+                        Next::Again => {
+                            warn!(bridge = %name, %reason, "the other broker can't be used");
+                        }
+                        Next::Older => {
+                            debug!(bridge = %name, %reason, "trying MQTT 3.1.1");
+                            self.remote = Remote::Away { until: now };
+                        }
+                        Next::Stuck(why) => warn!(
+                            bridge = %name,
+                            %why,
+                            "the other broker speaks MQTT 3.1.1 only, which these rules can't do"
+                        ),
                     }
                 }
                 _ => {}

@@ -4,9 +4,10 @@ mod network;
 mod peer;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use declic_broker::bridge::{Bridge, Direction, VIA};
-use declic_mqtt::{QoS, TopicFilter};
+use declic_mqtt::{ProtocolVersion, QoS, TopicFilter};
 
 use network::{Server, Wire, config, rule, start, wait_until};
 use peer::Peer;
@@ -331,4 +332,51 @@ fn the_connection_can_be_encrypted_and_a_stranger_is_not_trusted() {
     handle.shutdown();
     thread.join().expect("no panic").expect("no failure");
     let _ = std::fs::remove_dir_all(&directory);
+}
+
+#[test]
+fn with_a_broker_that_knows_3_1_1_only_the_bridge_speaks_it_and_remembers() {
+    // CONNACK: unacceptable protocol version; of 5.0: unsupported protocol version; nothing.
+    for answer in [&b"\x20\x02\0\x01"[..], b"\x20\x03\0\x84\0", b""] {
+        let (house, cloud) = (Server::start(), Server::start());
+        let wire = Wire::to_older(cloud.address, answer);
+        let rules = [
+            rule("up/#", Direction::Out, "", ""),
+            rule("down/#", Direction::In, "", ""),
+        ];
+        let bridge = start(&config("b", wire.address, &rules), &house);
+        let links = 2;
+        let refused = || wire.refused.load(Ordering::Relaxed);
+        assert_eq!(refused(), links, "{answer:?}");
+        let there = Peer::start(cloud.address, "there", "up/#");
+        let here = Peer::start(house.address, "here", "down/#");
+        for round in ["1", "2"] {
+            here.publish("up/x", round, QoS::ExactlyOnce);
+            assert_eq!(there.next().payload, round);
+            there.publish("down/x", round, QoS::ExactlyOnce);
+            assert_eq!(here.next().payload, round);
+            let connects = bridge.stats().connects;
+            wire.cut();
+            wait_until(|| bridge.stats().connects >= connects + links as u64);
+            wait_until(|| bridge.stats().connected);
+        }
+        assert_eq!(refused(), links, "5.0 is not tried again: {answer:?}");
+        let versions = cloud.handle.clients(0, 10).expect("it runs").clients;
+        let bridges = versions
+            .iter()
+            .filter(|one| one.info.client_id.starts_with("declic-b"));
+        let versions: Vec<_> = bridges.map(|one| one.info.version).collect();
+        assert_eq!(versions, [Some(ProtocolVersion::V3_1_1); 2]);
+    }
+}
+
+#[test]
+fn a_bridge_with_rules_that_need_5_0_does_not_fall_back() {
+    let (house, cloud) = (Server::start(), Server::start());
+    let wire = Wire::to_older(cloud.address, b"\x20\x02\0\x01");
+    let rules = [rule("both/#", Direction::Both, "", "")];
+    let bridge = Bridge::start(&config("b", wire.address, &rules), &house.handle);
+    let bridge = bridge.expect("a valid bridge");
+    wait_until(|| wire.refused.load(Ordering::Relaxed) > 4);
+    assert_eq!(bridge.stats().connects, 0);
 }

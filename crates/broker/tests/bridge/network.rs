@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -48,17 +49,41 @@ impl Drop for Server {
 pub struct Wire {
     pub address: SocketAddr,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    /// Clients of 5.0 that were turned away.
+    pub refused: Arc<AtomicUsize>,
 }
 
 impl Wire {
     pub fn to(target: SocketAddr) -> Self {
+        Self::with(target, None)
+    }
+
+    /// With a broker behind it, one that knows 3.1.1 only: clients of 5.0 get `answer`, and are
+    /// closed.
+    pub fn to_older(target: SocketAddr, answer: &'static [u8]) -> Self {
+        Self::with(target, Some(answer))
+    }
+
+    fn with(target: SocketAddr, answer: Option<&'static [u8]>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let open = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&open);
+        let refused = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&refused);
         thread::spawn(move || {
             for near in listener.incoming() {
-                let near = near.expect("a connection");
+                let mut near = near.expect("a connection");
+                if let Some(answer) = answer
+                    && level(&near) == Some(5)
+                {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    // What is read, the system does not take for thrown away.
+                    let _ = near.write_all(answer);
+                    let _ = near.shutdown(Shutdown::Write);
+                    let _ = near.read_to_end(&mut Vec::new());
+                    continue;
+                }
                 let Ok(far) = TcpStream::connect(target) else {
                     continue;
                 };
@@ -78,7 +103,11 @@ impl Wire {
                 all.lock().expect("no panic").extend([near, far]);
             }
         });
-        Self { address, open }
+        Self {
+            address,
+            open,
+            refused,
+        }
     }
 
     /// Ends all connections in the middle of what they do.
@@ -86,6 +115,19 @@ impl Wire {
         for stream in self.open.lock().expect("no panic").drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+/// The protocol level of the CONNECT that comes, which is left there.
+fn level(stream: &TcpStream) -> Option<u8> {
+    let mut head = [0; 16];
+    loop {
+        let count = stream.peek(&mut head).ok().filter(|count| *count > 0)?;
+        let name = head[..count].windows(4).position(|one| one == b"MQTT");
+        if let Some(level) = name.and_then(|at| head[..count].get(at + 4)) {
+            return Some(*level);
+        }
+        thread::yield_now();
     }
 }
 

@@ -351,7 +351,8 @@ pub const BRIDGE: &[Key<BridgeSettings>] = &[
         Version: declic_mqtt::ProtocolVersion,
         bridge.version,
         "The version of MQTT spoken there. With 3.1.1, no topic can go both ways, and retained \
-         messages lose that they are."
+         messages lose that they are. With 5.0, a broker that knows only 3.1.1 is spoken to with \
+         that, if the rules allow it."
     ),
     key!(
         "keep_alive",
