@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::growth::Panel;
 use super::peer::Kind;
-use super::rows::Row;
+use super::rows::{Row, Unit};
 
 /// A picture with a panel for each thing that grows; both axes are logarithmic.
 pub fn draw(row: Row, panels: &[Panel]) -> String {
@@ -17,21 +17,23 @@ pub fn draw(row: Row, panels: &[Panel]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEIGHT}\" \
          viewBox=\"0 0 {width} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"{width}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{MARGIN}\" y=\"18\" font-size=\"13\" fill=\"#222222\">{}</text>\n",
-        figure.title
+         <text x=\"{MARGIN}\" y=\"18\" font-size=\"13\" fill=\"#222222\">{} ({})</text>\n",
+        figure.title,
+        unit(figure.unit)
     );
-    for (index, kind) in Kind::ALL.into_iter().enumerate() {
-        if panels.iter().any(|panel| panel.has(kind)) {
-            let x = MARGIN + index * 90;
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x}\" y=\"28\" width=\"10\" height=\"3\" fill=\"{}\"/>\
-                 <text x=\"{}\" y=\"34\" fill=\"#444444\">{}</text>",
-                color(kind),
-                x + 14,
-                kind.name()
-            );
-        }
+    let shown = Kind::ALL
+        .into_iter()
+        .filter(|kind| panels.iter().any(|panel| panel.has(*kind)));
+    for (index, kind) in shown.enumerate() {
+        let x = MARGIN + index * 90;
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{x}\" y=\"28\" width=\"10\" height=\"3\" fill=\"{}\"/>\
+             <text x=\"{}\" y=\"34\" fill=\"#444444\">{}</text>",
+            color(kind),
+            x + 14,
+            kind.name()
+        );
     }
     let values = || {
         panels
@@ -120,6 +122,15 @@ fn short(value: f64) -> String {
         value if value >= 1e6 => format!("{}M", value / 1e6),
         value if value >= 1e3 => format!("{}k", value / 1e3),
         value => format!("{value}"),
+    }
+}
+
+const fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::PerSecond => "in a second",
+        Unit::Micros => "µs",
+        Unit::Seconds => "s",
+        Unit::Bytes => "bytes",
     }
 }
 
