@@ -101,7 +101,6 @@ fn a_goodbye_may_ask_for_the_will() {
     assert_eq!(world.messages(watcher), ["will gone"]);
 }
 
-/// v3.1.1 [MQTT-3.1.2-17]; v5 [MQTT-3.1.2-15]
 /// What no client may publish, no client may have published for it.
 #[test]
 fn a_will_to_the_brokers_own_topics_or_with_too_many_levels_is_refused() {
@@ -139,6 +138,7 @@ fn a_will_to_the_brokers_own_topics_or_with_too_many_levels_is_refused() {
     }
 }
 
+/// v3.1.1 [MQTT-3.1.2-17]; v5 [MQTT-3.1.2-15]
 #[test]
 fn a_retained_will_is_retained() {
     for version in BOTH {
