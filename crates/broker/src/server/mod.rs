@@ -91,7 +91,7 @@ pub struct Broker {
     /// By [`ConnId::index`].
     sockets: Vec<Option<Socket>>,
     /// Sockets to read from.
-    readable: VecDeque<ConnId>,
+    readable: Readable,
     /// Sockets to write to.
     writable: VecDeque<ConnId>,
     /// Sockets whose peers have to close their side, and until when.
@@ -108,6 +108,14 @@ pub struct Broker {
     started: std::time::Instant,
     /// When to stop at the latest.
     stop_at: Option<Instant>,
+}
+
+/// Sockets to read from, in turn. Who sends much must not keep those waiting who send little.
+#[derive(Debug, Default)]
+struct Readable {
+    light: VecDeque<ConnId>,
+    /// Those that were [heavy](Socket::weigh) when they were read from last.
+    heavy: VecDeque<ConnId>,
 }
 
 /// Where a broker listens, each in the order of the configuration.
@@ -230,7 +238,7 @@ impl Broker {
             #[cfg(feature = "hashes")]
             threads,
             sockets: Vec::new(),
-            readable: VecDeque::new(),
+            readable: Readable::default(),
             writable: VecDeque::new(),
             lingering: VecDeque::new(),
             commands,
@@ -387,7 +395,7 @@ impl Broker {
         }
         if event.is_readable() || socket.read_closed {
             socket.readable = true;
-            list_readable(&mut self.readable, socket);
+            self.readable.list(socket);
         }
         if event.is_writable() && socket.blocked {
             self.writable.push_back(socket.conn);
@@ -475,36 +483,46 @@ impl Broker {
     }
 
     /// Reads once from sockets that have something, in turn, and feeds it. What can be written is
-    /// written before more is read, so that messages don't pile up here.
+    /// written before more is read, so that messages don't pile up here; and who came meanwhile is
+    /// not kept waiting for long.
     fn read(&mut self, buffer: &mut [u8], now: Instant) {
         let mut budget = READ_BUDGET;
-        for _ in 0..self.readable.len() {
-            if budget == 0 {
-                break;
-            }
-            let Some(conn) = self.readable.pop_front() else {
-                break;
-            };
-            let Some(socket) = socket(&mut self.sockets, conn) else {
-                continue;
-            };
-            socket.listed = false;
-            if socket.paused && !socket.lingering && !socket.hung_up {
-                continue;
-            }
-            match socket.receive(buffer) {
-                Received::Bytes(count) => {
-                    budget = budget.saturating_sub(count);
-                    if socket.readable {
-                        list_readable(&mut self.readable, socket);
-                    }
-                    if !socket.lingering {
-                        self.engine.handle_bytes(conn, &buffer[..count], now);
-                    }
+        for is_heavy in [false, true] {
+            let began = std::time::Instant::now();
+            let mut before = began;
+            for _ in 0..self.readable.of(is_heavy).len() {
+                if budget == 0 || before - began > READ_TIME {
+                    break;
                 }
-                Received::Nothing => {}
-                Received::End => self.close(conn, now),
+                let Some(conn) = self.readable.of(is_heavy).pop_front() else {
+                    break;
+                };
+                let Some(socket) = socket(&mut self.sockets, conn) else {
+                    continue;
+                };
+                socket.listed = false;
+                if socket.paused && !socket.lingering && !socket.hung_up {
+                    continue;
+                }
+                match socket.receive(buffer) {
+                    Received::Bytes(count) => {
+                        budget = budget.saturating_sub(count);
+                        if !socket.lingering {
+                            self.engine.handle_bytes(conn, &buffer[..count], now);
+                        }
+                        let after = std::time::Instant::now();
+                        socket.weigh(after - before);
+                        before = after;
+                        if socket.readable {
+                            self.readable.list(socket);
+                        }
+                    }
+                    Received::Nothing => {}
+                    Received::End => self.close(conn, now),
+                }
             }
+            // However much the light ones send, the heavy ones get their turn too.
+            budget = budget.max(BUFFER_SIZE);
         }
     }
 
@@ -522,7 +540,7 @@ impl Broker {
                     if let Some(socket) = socket(&mut self.sockets, conn) {
                         socket.paused = false;
                         if socket.readable {
-                            list_readable(&mut self.readable, socket);
+                            self.readable.list(socket);
                         }
                     }
                 }
@@ -623,7 +641,7 @@ impl Broker {
         }
         // Its end may have been told already.
         socket.readable = true;
-        list_readable(&mut self.readable, socket);
+        self.readable.list(socket);
         self.lingering.push_back((now + LINGER_TIME, conn));
     }
 
@@ -802,10 +820,23 @@ fn socket(sockets: &mut [Option<Socket>], conn: ConnId) -> Option<&mut Socket> {
     (socket.conn == conn).then_some(socket)
 }
 
-fn list_readable(readable: &mut VecDeque<ConnId>, socket: &mut Socket) {
-    if !socket.listed {
-        socket.listed = true;
-        readable.push_back(socket.conn);
+impl Readable {
+    fn list(&mut self, socket: &mut Socket) {
+        if !socket.listed {
+            socket.listed = true;
+            self.of(socket.heavy).push_back(socket.conn);
+        }
+    }
+
+    const fn of(&mut self, is_heavy: bool) -> &mut VecDeque<ConnId> {
+        match is_heavy {
+            true => &mut self.heavy,
+            false => &mut self.light,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.light.is_empty() && self.heavy.is_empty()
     }
 }
 
@@ -817,6 +848,9 @@ const EVENTS: usize = 1_024;
 const BUFFER_SIZE: usize = 64 * 1_024;
 /// Bytes read per turn; one buffer may go beyond it.
 const READ_BUDGET: usize = 512 * 1_024;
+/// The time that reading takes per turn, for light and for heavy sockets each; one read may go
+/// beyond it.
+const READ_TIME: Duration = Duration::from_millis(1);
 /// New connections per listener and turn.
 const ACCEPT_BUDGET: usize = 64;
 /// Full buffers written to a connection per turn.

@@ -33,6 +33,10 @@ pub(super) struct Socket {
     pub(super) hung_up: bool,
     /// All is sent that will be; only the peer's end is waited for.
     pub(super) lingering: bool,
+    /// Reading from it is much work: it comes behind those from which it is not.
+    pub(super) heavy: bool,
+    /// Halvings of the buffer that is read into, so that one read does not take long.
+    shift: u8,
 }
 
 /// How reading went.
@@ -61,10 +65,14 @@ impl Socket {
             read_closed: false,
             hung_up: false,
             lingering: false,
+            heavy: false,
+            shift: 0,
         }
     }
 
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        let length = buffer.len() >> self.shift;
+        let buffer = &mut buffer[..length];
         loop {
             return match self.stream.read(buffer) {
                 Ok(0) => Received::End,
@@ -81,6 +89,17 @@ impl Socket {
                 }
                 Err(_) => Received::End,
             };
+        }
+    }
+
+    /// What was received last has been dealt with in `took`. Bytes say little about the work behind
+    /// them: a ping has two, and a subscription is searched for in all that is retained.
+    pub(super) fn weigh(&mut self, took: Duration) {
+        self.heavy = took > HEAVY;
+        if took > 4 * HEAVY {
+            self.shift = (self.shift + 1).min(MOST_HALVINGS);
+        } else if took < HEAVY {
+            self.shift = self.shift.saturating_sub(1);
         }
     }
 
@@ -151,5 +170,9 @@ pub(super) fn ask_after(stream: &TcpStream, time: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&settings)
 }
 
+/// What takes longer than this is put behind what does not.
+const HEAVY: Duration = Duration::from_micros(100);
+/// 64 KiB become 1 KiB.
+const MOST_HALVINGS: u8 = 6;
 /// Between two questions that were not answered.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
