@@ -61,9 +61,11 @@
 //!   are looked for as the queue empties.
 //! - The queues of all clients together have a bound too; it acts in the same way.
 //! - A client that is not connected gets no messages of QoS 0; those of QoS 1 and 2 wait for it.
-//! - When all messages together take three quarters of [`Limits::message_bytes`], publishers are
-//!   read from less often; when they take all of it, messages are refused where the protocol
-//!   allows to say so (5.0, QoS 1 and 2) and dropped where not.
+//! - When all messages together take three quarters of [`Limits::message_bytes`], those who publish
+//!   for clients that have fallen behind are read from less often; from seven eighths on, clients
+//!   for which more is held than their share of half of it count as having full queues. Who reads
+//!   what it gets loses nothing. When messages take all of it, such as large retained ones, they are
+//!   refused where the protocol allows to say so (5.0, QoS 1 and 2) and dropped where not.
 //! - A client that doesn't read its acknowledgements is not read from until it does, and one that
 //!   sends faster than it may ([`Limits::messages_per_second`], [`Limits::bytes_per_second`]) is
 //!   read from less often. Nothing of it is dropped.

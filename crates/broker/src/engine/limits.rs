@@ -50,7 +50,8 @@ pub struct Limits {
     /// The same for the bytes of all its packets.
     pub bytes_per_second: usize,
     /// Memory in bytes of all messages that are held: waiting, in flight and retained. From three
-    /// quarters of it on, publishers are slowed down.
+    /// quarters of it on, those are slowed down who publish for clients that have fallen behind;
+    /// from seven eighths on, such clients lose messages as if their own queues were full.
     pub message_bytes: usize,
     /// Retained messages.
     pub retained_messages: usize,

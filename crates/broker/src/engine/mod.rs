@@ -47,6 +47,7 @@ pub use batch::{Batch, Change, InvalidBatch};
 pub use connect::{Authenticate, Identity, Ticket};
 pub use connection::ConnId;
 pub use limits::Limits;
+use overflow::Shares;
 pub use overflow::SlowConsumer;
 #[cfg(feature = "store")]
 pub(crate) use records::{VERSION as RECORDS_VERSION, upgraded as upgraded_record};
@@ -130,6 +131,10 @@ pub struct Engine {
     starved: Vec<ConnId>,
     /// Clients to be disconnected because their queues ran over.
     overrun: Vec<ConnId>,
+    /// What may be held for one client now.
+    shares: Shares,
+    /// The message that is delivered goes to a client for which too much is held.
+    is_pressing: bool,
     /// Bytes of unfinished packets and of topics that have an alias.
     connection_bytes: usize,
     /// Bytes of client identifiers.
@@ -295,6 +300,8 @@ impl Engine {
             pressed: Vec::new(),
             starved: Vec::new(),
             overrun: Vec::new(),
+            shares: Shares::NONE,
+            is_pressing: false,
             connection_bytes: 0,
             client_id_bytes: 0,
             queued: 0,

@@ -35,6 +35,24 @@ impl SlowConsumer {
     }
 }
 
+/// Bytes that may be held for one client when all messages together come near their limit. Who
+/// holds more loses some then, and those who read theirs do not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    /// Above it, those are slowed down who publish for the client.
+    pressing: usize,
+    /// Above it, the queue counts as full.
+    dropping: usize,
+}
+
+impl Shares {
+    /// There is room for everybody.
+    pub(super) const NONE: Self = Self {
+        pressing: usize::MAX,
+        dropping: usize::MAX,
+    };
+}
+
 impl Engine {
     /// Whether a session's queue, or all of them together, have no room for a message of `size`
     /// bytes. One message always has room in an empty queue.
@@ -43,6 +61,42 @@ impl Engine {
         state.queue.len() >= self.limits.queued_messages
             || self.queued + self.in_flight >= self.limits.queued_in_all
             || (state.queued_bytes > 0 && state.queued_bytes + size > self.limits.queued_bytes)
+            || (self.shares.dropping < usize::MAX && self.is_over(session, size))
+    }
+
+    /// How much may be held for one client, as much as is held now.
+    pub(super) fn measure_shares(&mut self) {
+        let (held, limit) = (self.held_memory(), self.limits.message_bytes);
+        self.shares = Shares::NONE;
+        if held > limit / 4 * 3 {
+            let share = limit / 2 / self.sessions.len().max(1);
+            self.shares.pressing = share / 2;
+            if held > limit / 8 * 7 {
+                self.shares.dropping = share;
+            }
+        }
+    }
+
+    /// Whether so much is held for a client that whoever publishes for it should be slowed down.
+    pub(super) fn is_behind(&self, session: u32) -> bool {
+        self.shares.pressing < usize::MAX && self.held_for(session) > self.shares.pressing
+    }
+
+    /// Whether a client has its share, without one more message of `size` bytes. As for a queue,
+    /// one message always has room.
+    #[cold]
+    fn is_over(&self, session: u32, size: usize) -> bool {
+        let held = self.held_for(session);
+        held > 0 && held + size > self.shares.dropping
+    }
+
+    /// Bytes of messages that wait for a client or that it has not acknowledged.
+    fn held_for(&self, session: u32) -> usize {
+        let state = &self.sessions[session as usize];
+        let in_flight = state.in_flight.iter();
+        let messages = in_flight.filter_map(|sent| sent.message.as_ref());
+        let bytes = messages.map(|message| self.messages.get(message).bytes().len());
+        state.queued_bytes + bytes.sum::<usize>()
     }
 
     /// Makes room in a full queue, if the policy has it so. Returns whether there is room now.

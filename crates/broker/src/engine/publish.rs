@@ -257,9 +257,10 @@ impl Engine {
                 return ReasonCode::QuotaExceeded;
             }
         }
+        self.is_pressing = false;
         let matched = self.deliver(route, &message, outgoing);
         self.messages.release(message);
-        if self.held_memory() > self.limits.message_bytes / 4 * 3 {
+        if self.is_pressing || self.held_memory() > self.limits.message_bytes / 16 * 15 {
             self.press(slot, now);
         }
         if matched {
@@ -341,6 +342,7 @@ impl Engine {
 
     /// Gives a message to all whom it is for. Returns whether there was anybody.
     fn deliver(&mut self, route: u32, message: &MessageRef, outgoing: Outgoing) -> bool {
+        self.measure_shares();
         let matches = self.routes.take(route);
         let mut matched = false;
         let mut rest = &matches.subscribers[..];
@@ -410,6 +412,7 @@ impl Engine {
     /// 0, and where the queue is full it is as [`Limits::slow_consumer`](super::Limits) says.
     pub(super) fn enqueue(&mut self, session: u32, entry: Entry) {
         let size = self.messages.get(&entry.message).bytes().len();
+        self.is_pressing |= self.is_behind(session);
         let absent = entry.qos == QoS::AtMostOnce && self.sessions[session as usize].conn.is_none();
         if absent
             || (self.is_queue_full(session, size) && !self.make_room(session, entry.qos, size))
@@ -447,7 +450,8 @@ impl Engine {
         self.messages.memory() + self.lists.memory()
     }
 
-    /// Slows a publisher down, because too much is held for all clients together.
+    /// Slows a publisher down, because too much is held for all clients together, and more than its
+    /// share for one of those that he publishes for.
     fn press(&mut self, slot: u32, now: Instant) {
         if self.conns[slot].paused & pause::PRESSURE == 0 {
             self.pause(slot, pause::PRESSURE);

@@ -520,7 +520,8 @@ const LIMITS: &[Key<Settings>] = &[
         Bytes: usize,
         limits.message_bytes,
         "Memory for all messages: waiting, in flight and retained. From three quarters of it on, \
-         publishers are slowed down. (--max-memory)"
+         those are slowed down who publish for clients that have fallen behind; from seven eighths \
+         on, such clients lose messages. (--max-memory)"
     ),
     key!(
         "retained_messages",

@@ -211,9 +211,13 @@ fn publishers_are_slowed_down_when_too_much_is_held_and_refused_when_all_is_full
     for _ in 0..5 {
         world.send(conn, &[message("t", &payload, AtMostOnce, 1)]);
     }
+    // The queue counts as full long before its own limit.
+    assert_eq!(world.engine.stats().dropped_qos_0, 5);
+    for name in ["r/1", "r/2", "r/3"] {
+        world.send(conn, &[retained(name, &payload, AtMostOnce, 1)]);
+    }
     assert!(world.engine.stats().message_bytes <= 10_000);
-    assert!(world.engine.stats().dropped_qos_0 > 0);
-    world.send(conn, &[message("t", &payload, AtLeastOnce, 1)]);
+    world.send(conn, &[retained("r/4", &payload, AtLeastOnce, 1)]);
     world.expect(conn, &[Packet::PubAck(ack(1, ReasonCode::QuotaExceeded))]);
     // When there is room again, at once.
     assert!(world.is_paused(conn));
@@ -221,6 +225,45 @@ fn publishers_are_slowed_down_when_too_much_is_held_and_refused_when_all_is_full
     assert!(!world.is_paused(conn));
     world.send(conn, &[message("t", &payload, AtLeastOnce, 1)]);
     world.expect(conn, &[puback(1)]);
+}
+
+#[test]
+fn who_reads_what_it_gets_loses_nothing_when_others_hold_too_much() {
+    let mut world = World::with_limits(Limits {
+        message_bytes: 20_000,
+        ..Limits::default()
+    });
+    let [deaf, mute, loud, reader, writer] =
+        ["deaf", "mute", "loud", "reader", "writer"].map(|client_id| {
+            let connect = Connect {
+                keep_alive: 0,
+                ..Connect::new(V5, client_id)
+            };
+            world.connect(&connect).0
+        });
+    // One does not read, the other does not acknowledge.
+    world.subscribe(deaf, "t", AtMostOnce);
+    world.block(deaf, true);
+    world.subscribe(mute, "t", AtLeastOnce);
+    world.subscribe(reader, "u", AtMostOnce);
+    let payload = "x".repeat(990);
+    let mut pauses = 0;
+    for number in 0..200 {
+        world.send(loud, &[message("t", &payload, AtLeastOnce, 1)]);
+        world.received(loud);
+        world.received(mute);
+        world.send(writer, &[message("u", "y", AtLeastOnce, 1)]);
+        world.expect(writer, &[puback(1)]);
+        assert!(!world.is_paused(writer), "{number}");
+        assert_eq!(world.messages(reader), ["u y"], "{number}");
+        if world.is_paused(loud) {
+            pauses += 1;
+            world.advance(seconds(1));
+        }
+    }
+    assert!(pauses > 150, "{pauses}");
+    let stats = world.engine.stats();
+    assert!(stats.message_bytes <= 20_000 && stats.dropped_qos_1_2 > 0);
 }
 
 #[test]
