@@ -1,4 +1,4 @@
-//! `declic bench broker`, with very little of everything: that it measures, not what.
+//! `declic bench broker` and `hostile`, with very little of everything: that they measure, not what.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -42,5 +42,23 @@ fn memory_subscriptions_and_the_disk_are_measured_without_the_floor() {
         let figures = measure(row);
         assert_eq!(figures.len(), count, "{figures:?}");
         assert!(figures[0].contains(",\"declic\":"), "{figures:?}");
+    }
+}
+
+/// The command fails when a message of the others is lost, or when memory goes beyond its limit.
+#[test]
+fn a_few_hostile_clients_of_each_kind_harm_nobody() {
+    let output = Command::new(env!("CARGO_BIN_EXE_declic"))
+        .args(["bench", "hostile", "--peer", "declic", "--json"])
+        .args(["--scale", "8", "--seconds", "0.2"])
+        .output()
+        .expect("declic starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(stdout.lines().count(), 8, "{stdout}");
+    for figures in stdout.lines() {
+        assert!(figures.contains(r#""broker":"declic""#), "{figures}");
+        assert!(figures.contains(r#""lost":0"#), "{figures}");
     }
 }

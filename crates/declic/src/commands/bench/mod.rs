@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod broker;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod press;
 mod relay;
 mod route;
@@ -30,6 +32,8 @@ enum What {
     #[cfg(target_os = "linux")]
     Broker(broker::Args),
     #[cfg(target_os = "linux")]
+    Hostile(hostile::Args),
+    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Floor(broker::floor::Args),
 }
@@ -41,6 +45,8 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         What::Start(args) => start::run(args, printer),
         #[cfg(target_os = "linux")]
         What::Broker(args) => broker::run(args, printer),
+        #[cfg(target_os = "linux")]
+        What::Hostile(args) => hostile::run(args, printer),
         #[cfg(target_os = "linux")]
         What::Floor(args) => broker::floor::run(args, printer),
     }

@@ -83,6 +83,20 @@ pub fn memory(process: u32) -> io::Result<u64> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// Resident memory of a process in bytes: now, and the most that it ever was.
+pub fn resident(process: u32) -> io::Result<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let field = |name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1_024)
+    };
+    match (field("VmRSS:"), field("VmHWM:")) {
+        (Some(now), Some(most)) => Ok((now, most)),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// The processor and the system, in a few words.
 pub fn description() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

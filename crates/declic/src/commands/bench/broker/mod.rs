@@ -2,11 +2,11 @@
 
 pub mod floor;
 mod growth;
-mod load;
-mod machine;
-mod peer;
+pub mod load;
+pub mod machine;
+pub mod peer;
 mod plot;
-mod report;
+pub mod report;
 mod rows;
 
 use std::fs;

@@ -43,6 +43,8 @@ impl Kind {
 /// What a broker keeps on the disk, and where.
 #[derive(Debug, Clone, Copy)]
 pub enum Storing<'a> {
+    /// Nothing, and all its limits are those it has when nobody sets any.
+    AsItComes,
     Nothing,
     /// Each message before it is acknowledged; Mosquitto, after each change.
     EachMessage(&'a Path),
@@ -111,13 +113,15 @@ impl Programs {
             }
             Kind::Declic => {
                 let mut command = Command::new(&self.declic);
-                // Nothing may be lost, however much is under way.
                 command
                     .args(["broker", "--listen", "127.0.0.1:0", "--control", "none"])
-                    .args(["--max-queued", "10000000", "--max-memory", "4G"])
                     .stdout(Stdio::piped());
+                if !matches!(storing, Storing::AsItComes) {
+                    // Nothing may be lost, however much is under way.
+                    command.args(["--max-queued", "10000000", "--max-memory", "4G"]);
+                }
                 match storing {
-                    Storing::Nothing => {}
+                    Storing::AsItComes | Storing::Nothing => {}
                     Storing::EachMessage(folder) => {
                         command.arg("--store").arg(folder);
                         command.args(["--durability", "always"]);
@@ -175,6 +179,11 @@ impl Peer {
         machine::memory(self.child.id())
     }
 
+    /// Resident memory in bytes: now, and the most that it ever was.
+    pub fn resident(&self) -> io::Result<(u64, u64)> {
+        machine::resident(self.child.id())
+    }
+
     /// Asks it to end in good order, and waits until it has.
     pub fn end(mut self) -> io::Result<()> {
         let process = Pid::from_child(&self.child);
@@ -192,10 +201,11 @@ impl Drop for Peer {
 
 /// The same rules for all: nothing may be lost, and no packet waits for others.
 fn mosquitto_config(port: u16, storing: Storing<'_>) -> String {
-    let mut config = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
-         max_inflight_messages 1000\nmax_queued_messages 0\nmax_queued_bytes 0\n"
-    );
+    let mut config =
+        format!("listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n");
+    if !matches!(storing, Storing::AsItComes) {
+        config += "max_inflight_messages 1000\nmax_queued_messages 0\nmax_queued_bytes 0\n";
+    }
     if let Storing::EachMessage(folder) | Storing::NowAndThen(folder) = storing {
         config += &format!(
             // As root it would become another user, who may not write there.

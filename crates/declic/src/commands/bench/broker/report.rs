@@ -151,16 +151,7 @@ impl Report<'_> {
 
     /// Puts tables and pictures into a page, between [`BEGIN`] and [`END`].
     pub fn write_into(&self, page: &Path) -> Result<(), Error> {
-        let name = page.display().to_string();
-        let text = fs::read_to_string(page).map_err(|error| failed(&name, error))?;
-        let parts = text
-            .split_once(BEGIN)
-            .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-        let Some((before, after)) = parts else {
-            return Err(failed(&name, format_args!("no lines {BEGIN} and {END}")));
-        };
-        let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", self.section());
-        fs::write(page, text).map_err(|error| failed(&name, error))
+        write_between(page, BEGIN, END, &self.section())
     }
 
     fn section(&self) -> String {
@@ -218,7 +209,21 @@ impl Report<'_> {
     }
 }
 
-fn format_ratio(ratio: f64) -> String {
+/// Puts `text` into a page, between the lines `begin` and `end`.
+pub fn write_between(page: &Path, begin: &str, end: &str, text: &str) -> Result<(), Error> {
+    let name = page.display().to_string();
+    let old = fs::read_to_string(page).map_err(|error| failed(&name, error))?;
+    let parts = old
+        .split_once(begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let Some((before, after)) = parts else {
+        return Err(failed(&name, format_args!("no lines {begin} and {end}")));
+    };
+    let text = format!("{before}{begin}\n\n{text}\n{end}{after}");
+    fs::write(page, text).map_err(|error| failed(&name, error))
+}
+
+pub fn format_ratio(ratio: f64) -> String {
     if ratio < 10.0 {
         format!("{ratio:.2}")
     } else {

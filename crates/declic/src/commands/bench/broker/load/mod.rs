@@ -64,7 +64,7 @@ impl Line {
         Ok(lines)
     }
 
-    fn new(stream: TcpStream) -> io::Result<Self> {
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -78,6 +78,11 @@ impl Line {
     pub fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut self.stream, Token(token), interest)
+    }
+
+    /// Whether all is sent.
+    pub fn is_sent(&self) -> bool {
+        self.out.is_empty()
     }
 
     /// Sends what the system takes now.
@@ -160,7 +165,7 @@ impl Line {
 }
 
 /// Opens a connection from one of the loopback addresses.
-fn dial(address: SocketAddr, source: Ipv4Addr) -> io::Result<TcpStream> {
+pub fn dial(address: SocketAddr, source: Ipv4Addr) -> io::Result<TcpStream> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     bind(&socket, &SocketAddrV4::new(source, 0))?;
     connect(&socket, &address)?;
@@ -169,7 +174,7 @@ fn dial(address: SocketAddr, source: Ipv4Addr) -> io::Result<TcpStream> {
 
 /// Another loopback address each time: a port rests for a minute after its connection, and where
 /// many are taken the system takes long to find one.
-fn next_source() -> Ipv4Addr {
+pub fn next_source() -> Ipv4Addr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     // Not where the run before began.
     let number = COUNT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 1_000;
@@ -177,7 +182,7 @@ fn next_source() -> Ipv4Addr {
     Ipv4Addr::new(127, 1, middle, last)
 }
 
-fn connect_packet(client_id: &str, clean_start: bool) -> io::Result<Vec<u8>> {
+pub fn connect_packet(client_id: &str, clean_start: bool) -> io::Result<Vec<u8>> {
     encode(&Packet::Connect(Connect {
         clean_start,
         // Nobody pings here, however long it takes; 0 would be refused by some.
@@ -186,7 +191,7 @@ fn connect_packet(client_id: &str, clean_start: bool) -> io::Result<Vec<u8>> {
     }))
 }
 
-fn subscribe_packet(filters: &[&str], qos: QoS) -> io::Result<Vec<u8>> {
+pub fn subscribe_packet(filters: &[&str], qos: QoS) -> io::Result<Vec<u8>> {
     let filters: Result<Vec<_>, _> = filters.iter().map(|one| TopicFilter::new(one)).collect();
     let subscriptions: Vec<_> = filters
         .map_err(io::Error::other)?
@@ -201,14 +206,14 @@ fn subscribe_packet(filters: &[&str], qos: QoS) -> io::Result<Vec<u8>> {
 }
 
 /// An encoded message whose payload begins with its publisher's number and its own.
-struct Template {
+pub struct Template {
     packet: Vec<u8>,
     payload_at: usize,
     has_id: bool,
 }
 
 impl Template {
-    fn new(topic: &str, qos: QoS, payload_len: usize, publisher: u32) -> io::Result<Self> {
+    pub fn new(topic: &str, qos: QoS, payload_len: usize, publisher: u32) -> io::Result<Self> {
         let mut payload = vec![b'.'; payload_len.max(STAMP)];
         payload[..4].copy_from_slice(&publisher.to_be_bytes());
         let topic = TopicName::new(topic).map_err(io::Error::other)?;
@@ -224,7 +229,7 @@ impl Template {
     }
 
     /// Appends message `number`, counted from 0.
-    fn write(&mut self, number: u64, out: &mut Vec<u8>) {
+    pub fn write(&mut self, number: u64, out: &mut Vec<u8>) {
         if self.has_id {
             let id = (number % IDS) as u16 + 1;
             self.packet[self.payload_at - 2..self.payload_at].copy_from_slice(&id.to_be_bytes());
@@ -236,7 +241,7 @@ impl Template {
 }
 
 /// What a received PUBLISH says: its publisher, its number, and its packet identifier.
-fn stamp(first: u8, body: &[u8]) -> Option<(usize, u64, [u8; 2])> {
+pub fn stamp(first: u8, body: &[u8]) -> Option<(usize, u64, [u8; 2])> {
     let topic = 2 + usize::from(u16::from_be_bytes(*body.first_chunk()?));
     let rest = body.get(topic..)?;
     let (id, payload) = match first >> 1 & 3 {
@@ -248,7 +253,7 @@ fn stamp(first: u8, body: &[u8]) -> Option<(usize, u64, [u8; 2])> {
     Some((publisher as usize, number, id))
 }
 
-fn encode(packet: &Packet<'_>) -> io::Result<Vec<u8>> {
+pub fn encode(packet: &Packet<'_>) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; 256];
     loop {
         match packet.encode(VERSION, &mut buffer) {
@@ -263,7 +268,7 @@ fn encode(packet: &Packet<'_>) -> io::Result<Vec<u8>> {
 }
 
 const VERSION: ProtocolVersion = ProtocolVersion::V3_1_1;
-const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+pub const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
 const DISCONNECT: [u8; 2] = [0xe0, 0];
 /// Loopback addresses that connections come from.
 const ADDRESSES: u32 = 1 << 16;
@@ -273,6 +278,6 @@ const AT_ONCE: usize = 100;
 const STAMP: usize = 12;
 /// Packet identifiers that are used.
 const IDS: u64 = 60_000;
-const READ_BUFFER: usize = 256 * 1_024;
+pub const READ_BUFFER: usize = 256 * 1_024;
 /// How long to wait for what takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
