@@ -29,6 +29,7 @@ class Broker:
     def __init__(self, home, users=None):
         self.home = home
         self.users = users
+        self.ports = {}
         self.port = 0
         self.process = None
 
@@ -49,6 +50,28 @@ class Broker:
 
 class DeclicBroker(Broker):
     kind = "declic"
+
+    def start_everywhere(self, authority, more="", certificate="server"):
+        """Starts it with TLS, WebSocket and secure WebSocket, whose ports are in `ports` by their schemes; on those it
+        had before if there were some. Clients may have certificates of the same authority."""
+        directory = authority.directory
+        ports = {"mqtts": 0, "ws": 0, "wss": 0} | self.ports
+        self.start(f"""
+            [listen]
+            tls = ["{HOST}:{ports['mqtts']}"]
+            http = ["{HOST}:{ports['ws']}"]
+            https = ["{HOST}:{ports['wss']}"]
+            [tls]
+            certificate = "{directory}/{certificate}.pem"
+            key = "{directory}/{certificate}.key"
+            client_ca = "{directory}/ca.pem"
+            {more}
+        """)
+        self.ports = {"mqtt": self.port}
+        for scheme in ("mqtts", "ws", "wss"):
+            told = self.process.expect(rf"^listening on {scheme}://127\.0\.0\.1:(\d+)")
+            self.ports[scheme] = int(told.group(1))
+        return self
 
     def start(self, configuration=None):
         """Starts it, on the port it had before if there was one; with a configuration where one was given once."""
@@ -85,8 +108,12 @@ class DeclicBroker(Broker):
 
 class MosquittoBroker(Broker):
     kind = "mosquitto"
+    listener = ""
 
-    def start(self):
+    def start(self, listener=None):
+        """Starts it; `listener` holds more lines about its one listener."""
+        if listener is not None:
+            self.listener = listener
         asked = self.port
         for _ in range(5):
             self.port = asked or free_port()
@@ -108,8 +135,10 @@ class MosquittoBroker(Broker):
             return True
 
     def _configuration(self):
-        lines = [f"listener {self.port} {HOST}", "log_dest stderr", "log_type all", "connection_messages true",
+        lines = [f"listener {self.port} {HOST}", *self.listener.splitlines(), "log_dest stderr", "log_type all", "connection_messages true",
                  "sys_interval 1"]
+        if "websockets" in self.listener:
+            lines.append(f"listener {free_port()} {HOST}")  # with WebSocket alone it does not start
         if os.geteuid() == 0:
             lines.append("user root")  # it would drop to a user that may not read its own files
         if self.users is None:

@@ -10,6 +10,7 @@ import pytest
 import brokers
 import peers
 from brokers import DECLIC, HOST, MOSQUITTO, UNDER_TEST
+from certificates import Authority
 from process import Process, home_environment
 from wire import PUBACK, Listener, Wire
 
@@ -94,6 +95,23 @@ def start_broker(tmp_path):
 
 
 @pytest.fixture
+def start_everywhere(tmp_path):
+    """Starts our broker on all transports."""
+    started = []
+
+    def start(authority, more="", users=None, **options):
+        home = tmp_path / f"everywhere-{len(started)}"
+        home.mkdir()
+        broker = brokers.DeclicBroker(home, users)
+        started.append(broker)
+        return broker.start_everywhere(authority, more, **options)
+
+    yield start
+    for broker in started:
+        broker.clean_up()
+
+
+@pytest.fixture
 def broker(start_broker):
     """The broker under test, fresh."""
     return start_broker()
@@ -113,6 +131,23 @@ def rumqttc_program():
     built = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert built.returncode == 0, built.stderr
     return pathlib.Path(RUMQTTC_TARGET) / "debug/declic-interop-rumqttc"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Who vouches for the brokers: `server.pem` is a broker's, `lamp.pem` that of a client called lamp."""
+    authority = Authority(tmp_path_factory.mktemp("certificates") / "ours")
+    authority.server("server")
+    authority.client("lamp", "lamp")
+    return authority
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory):
+    """Somebody else who vouches: nobody trusts them."""
+    stranger = Authority(tmp_path_factory.mktemp("certificates") / "stranger")
+    stranger.client("lamp", "lamp")
+    return stranger
 
 
 class Peer:

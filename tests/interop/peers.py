@@ -7,6 +7,7 @@ clients and speaks JSON lines (mqttjs/peer.mjs, rumqttc/src/main.rs).
 import base64
 import itertools
 import json
+import pathlib
 import queue
 import socket
 import threading
@@ -18,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from brokers import HOST
+from certificates import key_of
 from process import LIMIT, Process
 
 FENCE = "interop-fence/"
@@ -75,6 +77,23 @@ class Will:
     delay: int | None = None
 
 
+@dataclass
+class Over:
+    """What a client speaks over: a port of its own, TLS where there is someone to trust, WebSocket."""
+
+    port: int | None = None
+    ca: pathlib.Path | None = None
+    certificate: pathlib.Path | None = None
+    websocket: bool = False
+
+    @property
+    def scheme(self):
+        return ("ws" if self.websocket else "mqtt") + ("s" if self.ca else "")
+
+    def url(self, host="localhost"):
+        return f"{self.scheme}://{host}:{self.port}"
+
+
 class Client:
     """A connected client. Requests wait for the broker's answer, up to the limit."""
 
@@ -125,10 +144,13 @@ class PahoClient(Client):
     """Eclipse paho for Python."""
 
     def __init__(self, broker, version, *, client_id, clean=True, keepalive=60, will=None, username=None,
-                 password=None, session_expiry=None):
+                 password=None, session_expiry=None, over=None):
         super().__init__()
         self._five = version == 5
         options = {} if self._five else {"clean_session": clean}
+        over = over or Over()
+        if over.websocket:
+            options["transport"] = "websockets"
         self._client = client = paho.Client(
             paho.CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -146,6 +168,10 @@ class PahoClient(Client):
         client.on_message = self._message
         if username is not None:
             client.username_pw_set(username, password)
+        if over.ca:
+            client.tls_set(over.ca, over.certificate, over.certificate and key_of(over.certificate))
+        if over.websocket:
+            client.ws_set_options("/mqtt")
         if will:
             props = None
             if self._five and will.delay is not None:
@@ -158,7 +184,7 @@ class PahoClient(Client):
             if session_expiry is not None:
                 more["properties"] = Properties(PacketTypes.CONNECT)
                 more["properties"].SessionExpiryInterval = session_expiry
-        client.connect(HOST, broker.port, keepalive, **more)
+        client.connect(HOST, over.port or broker.port, keepalive, **more)
         client.loop_start()
         flags, reason, props = self._wait("connect")
         if reason.is_failure:
@@ -200,7 +226,8 @@ class PahoClient(Client):
     def abort(self):
         connection = self._client.socket()
         if connection is not None:
-            connection.shutdown(socket.SHUT_RDWR)
+            # Below a WebSocket there is another one.
+            getattr(connection, "_socket", connection).shutdown(socket.SHUT_RDWR)
         self.wait_closed()
         self._client.loop_stop()
 
@@ -322,15 +349,20 @@ class LineClient(Client):
     """A client inside a LineHost."""
 
     def __init__(self, host, broker, version, *, client_id, clean=True, keepalive=60, will=None, username=None,
-                 password=None, session_expiry=None, **more):
+                 password=None, session_expiry=None, over=None, **more):
         super().__init__()
+        over = over or Over()
+        if over.websocket or over.ca:
+            more["protocol"] = over.scheme
+            files = {"ca": over.ca, "cert": over.certificate, "key": over.certificate and key_of(over.certificate)}
+            more["tls"] = {name: path.read_text() for name, path in files.items() if path}
         self._host = host
         self._key = fresh("client")
         host.add(self._key, self)
         if will:
             will = {**vars(will), "payload": base64.b64encode(will.payload).decode()}
         connack = host.ask(
-            self._key, "connect", version=version, port=broker.port, client_id=client_id, clean=clean,
+            self._key, "connect", version=version, port=over.port or broker.port, client_id=client_id, clean=clean,
             keepalive=keepalive, will=will, username=username, password=password, session_expiry=session_expiry,
             **more,
         )

@@ -82,6 +82,8 @@
 
 #[cfg(feature = "bridge")]
 pub mod bridge;
+#[cfg(any(feature = "tls", feature = "http"))]
+pub mod client_side;
 mod config;
 mod engine;
 #[cfg(feature = "hashes")]

@@ -12,6 +12,7 @@ use crate::connect_options::{ConnectOptions, OwnedWill};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::property_args::{PropertyArgs, keep};
+use crate::tls_args::TlsArgs;
 use crate::url::BrokerUrl;
 
 #[derive(Debug, clap::Args)]
@@ -20,15 +21,15 @@ pub struct ClientArgs {
     #[arg(short = 'h', long, default_value = "localhost", help_heading = CONNECTION)]
     host: String,
 
-    /// Port of the broker
-    #[arg(short, long, default_value_t = BrokerUrl::DEFAULT_PORT, help_heading = CONNECTION,
+    /// Port of the broker; 1883 if it is not said, with TLS 8883
+    #[arg(short, long, help_heading = CONNECTION,
         value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    port: Option<u16>,
 
     /// Broker, login and topic at once: mqtt://USER:PASSWORD@HOST:PORT/TOPIC
     ///
     /// It stands for -h, -p, -u, -P and a -t; all but the host may be left out. In user and
-    /// password, %40 is @ and so on.
+    /// password, %40 is @ and so on. mqtts:// is with TLS, ws:// over WebSocket, wss:// both.
     #[arg(short = 'L', long, conflicts_with_all = ["host", "port"], value_parser = BrokerUrl::parse,
         help_heading = CONNECTION)]
     url: Option<BrokerUrl>,
@@ -51,6 +52,9 @@ pub struct ClientArgs {
     /// used.
     #[arg(long, value_name = "FILE", help_heading = CONNECTION)]
     password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// Version of MQTT: 5 (or mqttv5), 311 (or mqttv311)
     ///
@@ -145,8 +149,16 @@ impl ClientArgs {
     pub fn setup(&self, verb: &str) -> Result<ClientSetup, Error> {
         let mut url = match &self.url {
             Some(url) => url.clone(),
-            None => BrokerUrl::new(&self.host, self.port),
+            None => BrokerUrl::new(&self.host, BrokerUrl::DEFAULT_PORT),
         };
+        if self.tls.asks_for_tls() {
+            url.scheme = url.scheme.encrypted();
+        }
+        if self.url.is_none() {
+            url.port = self.port.unwrap_or(url.scheme.default_port());
+        }
+        let tls = self.tls.tls(&url)?;
+        let websocket = self.tls.websocket(&url);
         let properties = PropertyArgs::parse(&self.property)
             .map_err(|error| usage("can't add the property of -D").because(error))?;
         let user = self.username.clone().or_else(|| url.user.take());
@@ -186,6 +198,8 @@ impl ClientArgs {
         Ok(ClientSetup {
             options: ConnectOptions {
                 url,
+                tls,
+                websocket,
                 version,
                 client_id: self.client_id(verb)?,
                 clean_start: !self.disable_clean_session,
@@ -314,7 +328,7 @@ fn parse_expiry(text: &str) -> Result<u32, String> {
     }
 }
 
-const CONNECTION: &str = "Connection";
+pub const CONNECTION: &str = "Connection";
 const SESSION: &str = "Session";
 const WILL: &str = "Will";
 const PASSWORD: &str = "DECLIC_PASSWORD";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use declic_broker::client_side::Tls;
 use declic_mqtt::client::Config;
 use declic_mqtt::packet::{Connect, Properties, Property, Will};
 use declic_mqtt::{ProtocolVersion, QoS, TopicName};
@@ -13,6 +14,10 @@ use crate::url::BrokerUrl;
 #[derive(Clone)]
 pub struct ConnectOptions {
     pub url: BrokerUrl,
+    /// What the connection is encrypted with.
+    pub tls: Option<Tls>,
+    /// The path that a WebSocket is asked for at.
+    pub websocket: Option<String>,
     /// `None`: 5.0, or 3.1.1 where the broker does not speak that.
     pub version: Option<ProtocolVersion>,
     pub client_id: String,

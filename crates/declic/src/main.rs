@@ -31,6 +31,7 @@ mod systemd;
 #[cfg(test)]
 mod testing;
 mod timestamp;
+mod tls_args;
 mod url;
 
 use clap::Parser as _;

@@ -1,10 +1,61 @@
-//! `mqtt://user:password@host:port/topic`.
+//! `mqtt://user:password@host:port/topic`, and the same with TLS and WebSocket.
 
 use std::fmt;
+
+/// What MQTT is spoken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Mqtt,
+    Mqtts,
+    Ws,
+    Wss,
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Option<Self> {
+        let known = ALL.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+        known.map(|(_, scheme)| *scheme)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Mqtts | Self::Wss)
+    }
+
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The same with TLS.
+    pub const fn encrypted(self) -> Self {
+        match self {
+            Self::Mqtt | Self::Mqtts => Self::Mqtts,
+            Self::Ws | Self::Wss => Self::Wss,
+        }
+    }
+
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Mqtt => BrokerUrl::DEFAULT_PORT,
+            Self::Mqtts => 8883,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+}
 
 /// Where a broker is, and what its URL says besides.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
+    pub scheme: Scheme,
     /// A name or an address; an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
@@ -20,6 +71,7 @@ impl BrokerUrl {
     /// The broker at `host` and `port`, with nothing else said.
     pub fn new(host: &str, port: u16) -> Self {
         Self {
+            scheme: Scheme::Mqtt,
             host: host.to_owned(),
             port,
             user: None,
@@ -34,12 +86,14 @@ impl BrokerUrl {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mqtt") => rest,
-            Some((scheme, _)) if is_tls(scheme) => {
-                return Err(format!("{scheme}:// needs TLS, which is not built in yet"));
-            }
-            Some((scheme, _)) => return Err(format!("{scheme}:// is not known, mqtt:// is")),
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => match Scheme::parse(scheme) {
+                Some(scheme) => (scheme, rest),
+                None => {
+                    let known = "mqtt://, mqtts://, ws:// and wss:// are";
+                    return Err(format!("{scheme}:// is not known, {known}"));
+                }
+            },
             None => return Err("it has to begin with mqtt://".to_owned()),
         };
         let (authority, topic) = match rest.split_once('/') {
@@ -50,19 +104,34 @@ impl BrokerUrl {
             Some((login, address)) => (Some(login), address),
             None => (None, authority),
         };
-        let (host, port) = split_port(address)?;
+        let (host, port) = split_port(address, scheme)?;
         let (user, password) = match login.map(|login| login.split_once(':').ok_or(login)) {
             Some(Ok((user, password))) => (Some(decode(user)?), Some(decode(password)?)),
             Some(Err(user)) => (Some(decode(user)?), None),
             None => (None, None),
         };
         Ok(Self {
+            scheme,
             host: host.to_owned(),
-            port: port.unwrap_or(Self::DEFAULT_PORT),
+            port: port.unwrap_or(scheme.default_port()),
             user,
             password,
             topic: topic.filter(|topic| !topic.is_empty()).map(str::to_owned),
         })
+    }
+
+    /// Reads a URL of a board: they speak neither TLS nor WebSocket.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_plain(text: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            url if url.scheme == Scheme::Mqtt => Ok(url),
+            url => Err(format!(
+                "boards don't speak {}://, mqtt:// only",
+                url.scheme.name()
+            )),
+        }
     }
 
     /// `host:port`, as people write it.
@@ -78,7 +147,7 @@ impl BrokerUrl {
 /// Without user name and password: it is printed.
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mqtt://{}", self.address())
+        write!(f, "{}://{}", self.scheme.name(), self.address())
     }
 }
 
@@ -88,11 +157,15 @@ impl fmt::Debug for BrokerUrl {
     }
 }
 
-fn is_tls(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("mqtts") || scheme.eq_ignore_ascii_case("ssl")
-}
+const ALL: &[(&str, Scheme)] = &[
+    ("mqtt", Scheme::Mqtt),
+    ("mqtts", Scheme::Mqtts),
+    ("ssl", Scheme::Mqtts),
+    ("ws", Scheme::Ws),
+    ("wss", Scheme::Wss),
+];
 
-fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
+fn split_port(address: &str, scheme: Scheme) -> Result<(&str, Option<u16>), String> {
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
         let (host, rest) = rest
             .split_once(']')
@@ -106,7 +179,8 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
         match address.split_once(':') {
             Some((_, port)) if port.contains(':') => {
                 return Err(format!(
-                    "an IPv6 address stands in brackets: mqtt://[{address}]"
+                    "an IPv6 address stands in brackets: {}://[{address}]",
+                    scheme.name()
                 ));
             }
             Some((host, port)) => (host, Some(port)),
@@ -173,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_says_what_mqtt_is_spoken_over() {
+        for (text, scheme, port) in [
+            ("mqtts://a", Scheme::Mqtts, 8883),
+            ("ssl://a", Scheme::Mqtts, 8883),
+            ("ws://a/topic", Scheme::Ws, 80),
+            ("WSS://a:8443", Scheme::Wss, 8443),
+        ] {
+            let url = BrokerUrl::parse(text).expect(text);
+            assert_eq!((url.scheme, url.port), (scheme, port), "{text}");
+            let error = BrokerUrl::parse_plain(text).expect_err(text);
+            assert!(error.starts_with("boards don't speak"), "{error}");
+        }
+        assert!(BrokerUrl::parse_plain("mqtt://a").is_ok());
+    }
+
+    #[test]
     fn it_is_printed_without_the_password() {
         let url = BrokerUrl::parse("mqtt://ann:secret@[::1]:1/t").expect("valid");
         assert_eq!(url.to_string(), "mqtt://[::1]:1");
@@ -184,7 +274,6 @@ mod tests {
         for (text, expected) in [
             ("localhost", "it has to begin with mqtt://"),
             ("http://a", "http:// is not known"),
-            ("mqtts://a", "needs TLS"),
             ("mqtt://:1883", "the host is missing"),
             ("mqtt://a:x", "x is not a port"),
             ("mqtt://a:0", "0 is not a port"),

@@ -330,7 +330,7 @@ fn a_wrong_setting_is_a_usage_error_that_names_it() {
         (["--topic", "a/+"], "topic can't be `a/+`"),
         (["--set", "debounce=-1"], "debounce can't be `-1`"),
         (["--set", "colour=red"], "there is no setting `colour`"),
-        (["--broker", "mqtts://host"], "needs TLS"),
+        (["--broker", "mqtts://host"], "boards don't speak mqtts://"),
         (["--role", "light"], "publisher, subscriber or both"),
         (["--id", "xyz"], "12 hex digits"),
         (["--on", "off"], "must differ"),

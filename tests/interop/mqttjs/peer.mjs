@@ -20,7 +20,9 @@ function connect(request) {
   const options = {
     host: '127.0.0.1',
     port: request.port,
-    protocol: 'mqtt',
+    protocol: request.protocol ?? 'mqtt',
+    path: request.protocol?.startsWith('ws') ? '/mqtt' : undefined,
+    ...request.tls,
     protocolVersion: five ? 5 : 4,
     clientId: request.client_id,
     clean: request.clean,

@@ -43,7 +43,7 @@ impl Memory {
 pub(super) struct Link<'a> {
     pub(super) config: &'a BridgeConfig,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<&'a super::tls::Tls>,
+    pub(super) tls: Option<&'a crate::client_side::Tls>,
     /// What marks the messages of this bridge.
     pub(super) via: &'a str,
     pub(super) handle: &'a Handle,

@@ -31,13 +31,13 @@ mod link;
 mod local;
 mod remote;
 mod rules;
-#[cfg(feature = "tls")]
-mod tls;
 mod transport;
 mod version;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+#[cfg(feature = "tls")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,6 +50,8 @@ use declic_mqtt::{ProtocolVersion, QoS};
 pub use rules::{Direction, InvalidRule, Rule};
 
 use crate::Handle;
+#[cfg(feature = "tls")]
+use crate::client_side::{Identity, Tls, Trust};
 use link::Link;
 
 /// A bridge to another broker.
@@ -64,6 +66,11 @@ pub struct BridgeConfig {
     /// Certificates that vouch for the other broker, in a file of PEM: the connection is encrypted.
     /// Needs the feature `tls`. `None` for no TLS.
     pub ca: Option<PathBuf>,
+    /// The bridge's own certificate, in a file of PEM; `None` for none. Needs [`Self::ca`] and
+    /// [`Self::key`].
+    pub certificate: Option<PathBuf>,
+    /// The key of the certificate, in a file of PEM.
+    pub key: Option<PathBuf>,
     /// The client identifier there; empty for `declic-` and the name.
     pub client_id: String,
     /// The user's name there; empty for none.
@@ -94,6 +101,8 @@ impl Default for BridgeConfig {
             host: String::new(),
             port: 1883,
             ca: None,
+            certificate: None,
+            key: None,
             client_id: String::new(),
             user_name: String::new(),
             password: None,
@@ -154,6 +163,14 @@ impl BridgeConfig {
         }
         if !(SMALLEST_PACKETS..=LARGEST_PACKETS).contains(&self.packet_size) {
             return Err(InvalidBridge::PacketSize(self.packet_size));
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            let why = "a certificate of its own needs its key, and the key its certificate";
+            return Err(InvalidBridge::Tls(why.to_owned()));
+        }
+        if self.certificate.is_some() && self.ca.is_none() {
+            let why = "a certificate of its own is shown over TLS only: ca says whom to trust";
+            return Err(InvalidBridge::Tls(why.to_owned()));
         }
         rules::check(&self.rules, self.version == ProtocolVersion::V5).map_err(InvalidBridge::Rule)
     }
@@ -246,7 +263,7 @@ impl Bridge {
         config.check()?;
         #[cfg(feature = "tls")]
         let tls = match &config.ca {
-            Some(ca) => Some(tls::Tls::load(ca, &config.host).map_err(InvalidBridge::Tls)?),
+            Some(ca) => Some(encryption(config, ca).map_err(InvalidBridge::Tls)?),
             None => None,
         };
         #[cfg(not(feature = "tls"))]
@@ -327,13 +344,22 @@ impl Drop for Bridge {
     }
 }
 
+#[cfg(feature = "tls")]
+fn encryption(config: &BridgeConfig, ca: &Path) -> Result<Tls, String> {
+    let mut trust = Trust::nobody();
+    trust.add_file(ca).map_err(|error| error.to_string())?;
+    let identity = config.certificate.clone().zip(config.key.clone());
+    let identity = identity.map(|(certificate, key)| Identity { certificate, key });
+    Tls::new(trust, identity.as_ref(), &config.host)
+}
+
 /// The other broker, as a connection needs it.
 struct Far {
     config: BridgeConfig,
     /// Why 3.1.1 can't be spoken.
     obstacle: Option<InvalidRule>,
     #[cfg(feature = "tls")]
-    tls: Option<tls::Tls>,
+    tls: Option<Tls>,
 }
 
 fn run(far: &Far, via: &str, handle: &Handle, shared: &Shared, _ended: SyncSender<()>) {

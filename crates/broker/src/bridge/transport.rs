@@ -7,14 +7,14 @@ use mio::event::Source;
 use mio::net::TcpStream;
 
 #[cfg(feature = "tls")]
-use super::tls::{Session, Tls};
+use crate::client_side::{Tls, TlsSession};
 
 /// A connection that is being made, or is there.
 #[derive(Debug)]
 pub(super) struct Transport {
     stream: TcpStream,
     #[cfg(feature = "tls")]
-    tls: Option<Session>,
+    tls: Option<TlsSession>,
 }
 
 impl Transport {
@@ -42,7 +42,7 @@ impl Transport {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            return tls.flush(&mut self.stream);
+            tls.flush(&mut self.stream)?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ mod sys_topics;
 #[cfg(unix)]
 mod unix;
 #[cfg(feature = "http")]
-mod websocket;
+pub(crate) mod websocket;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

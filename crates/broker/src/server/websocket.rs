@@ -1,12 +1,14 @@
-//! WebSocket (RFC 6455) from the server's side: frames of any size go through without being held,
+//! WebSocket (RFC 6455): frames of any size go through without being held,
 //! since MQTT has packets of its own and pays no attention to where a frame ends
 //! (`[MQTT-6.0.0-2]`).
 
 use sha1::{Digest as _, Sha1};
 
-/// Takes the frames that a client sends apart.
+/// Takes the frames of the other side apart: those that a client sends by default.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
+    /// They are a server's, and the answers a client's.
+    is_client: bool,
     /// The beginning of a header whose end is missing.
     header: Short<MAX_HEADER>,
     /// Payload of the current frame that has not come.
@@ -21,17 +23,25 @@ pub(super) struct Decoder {
     is_closed: bool,
 }
 
-/// The client broke the rules; the code that it is told.
+/// The other side broke the rules; the code that it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Violation(pub(super) u16);
+pub(crate) struct Violation(pub(crate) u16);
 
 impl Decoder {
+    /// Takes the frames that a server sends apart.
+    pub(crate) fn of_server() -> Self {
+        Self {
+            is_client: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes `bytes` apart: moves the payload of data frames to their beginning, and returns how
-    /// much it is. Frames that answer the client's own are put behind `answers`.
+    /// much it is. Frames that answer the other side's own are put behind `answers`.
     ///
     /// # Errors
-    /// What a client must not send. What came before it is lost; the connection has to end.
-    pub(super) fn decode(
+    /// What the other side must not send. What came before it is lost; the connection has to end.
+    pub(crate) fn decode(
         &mut self,
         bytes: &mut [u8],
         answers: &mut Vec<u8>,
@@ -68,8 +78,8 @@ impl Decoder {
         Ok(kept)
     }
 
-    /// The client has said that it closes; nothing more is read.
-    pub(super) const fn is_closed(&self) -> bool {
+    /// The other side has said that it closes; nothing more is read.
+    pub(crate) const fn is_closed(&self) -> bool {
         self.is_closed
     }
 
@@ -81,8 +91,9 @@ impl Decoder {
         };
         let is_final = first & FINAL != 0;
         let opcode = first & OPCODE;
-        // Nothing was agreed on that would use the reserved bits; a client masks.
-        if first & RESERVED != 0 || second & MASKED == 0 {
+        // Nothing was agreed on that would use the reserved bits; a client masks, a server doesn't.
+        let is_masked = second & MASKED != 0;
+        if first & RESERVED != 0 || is_masked == self.is_client {
             return Err(PROTOCOL_ERROR);
         }
         let length = match (second & LENGTH, rest) {
@@ -100,8 +111,11 @@ impl Decoder {
             126 | 127 => return Err(PROTOCOL_ERROR),
             _ => 0,
         };
-        let Some(&[a, b, c, d]) = rest.get(extended..extended + 4) else {
-            return Ok(());
+        let mask = match rest[extended..] {
+            [a, b, c, d] => [a, b, c, d],
+            // Changes nothing.
+            _ if self.is_client => [0; 4],
+            _ => return Ok(()),
         };
         match opcode {
             CONTINUATION if !self.is_fragmented => return Err(PROTOCOL_ERROR),
@@ -114,7 +128,7 @@ impl Decoder {
             _ => return Err(PROTOCOL_ERROR),
         }
         self.control = (opcode >= CLOSE).then_some(opcode);
-        self.mask = [a, b, c, d];
+        self.mask = mask;
         self.missing = length;
         self.header = Short::default();
         if length == 0 {
@@ -129,8 +143,7 @@ impl Decoder {
         match self.control.take() {
             // A client that pings and never reads gets no more than it has room for.
             Some(PING) if answers.len() < MAX_ANSWERS => {
-                answers.extend_from_slice(&header(PONG, payload.len()).0[..2]);
-                answers.extend_from_slice(payload);
+                self.answer(PONG, payload, answers);
             }
             Some(CLOSE) => {
                 if payload.len() == 1 {
@@ -138,12 +151,22 @@ impl Decoder {
                 }
                 self.is_closed = true;
                 // The same code goes back.
-                answers.extend_from_slice(&header(CLOSE, payload.len().min(2)).0[..2]);
-                answers.extend_from_slice(&payload[..payload.len().min(2)]);
+                self.answer(CLOSE, &payload[..payload.len().min(2)], answers);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn answer(&self, opcode: u8, payload: &[u8], answers: &mut Vec<u8>) {
+        let [first, length] = [FINAL | opcode, payload.len() as u8];
+        if self.is_client {
+            // Its own words go back to the server: no mask has to hide them.
+            answers.extend_from_slice(&[first, length | MASKED, 0, 0, 0, 0]);
+        } else {
+            answers.extend_from_slice(&[first, length]);
+        }
+        answers.extend_from_slice(payload);
     }
 
     fn unmask(&mut self, bytes: &mut [u8]) {
@@ -169,6 +192,19 @@ pub(super) fn binary_header(length: usize) -> ([u8; MAX_SENT_HEADER], usize) {
     header(BINARY, length)
 }
 
+/// Puts a frame of a client with `payload` behind `bytes`.
+pub(crate) fn append_masked(payload: &[u8], mask: [u8; 4], bytes: &mut Vec<u8>) {
+    let (mut header, length) = header(BINARY, payload.len());
+    header[1] |= MASKED;
+    bytes.extend_from_slice(&header[..length]);
+    bytes.extend_from_slice(&mask);
+    let masked = payload.iter().zip(mask.iter().cycle());
+    bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+}
+
+/// A frame that says that a client closes.
+pub(crate) const CLOSE_OF_CLIENT: [u8; 8] = [FINAL | CLOSE, MASKED | 2, 0, 0, 0, 0, 3, 0xe8];
+
 /// A frame that says that the server closes, and why.
 pub(super) fn close_frame(code: u16) -> [u8; 4] {
     let [high, low] = code.to_be_bytes();
@@ -176,7 +212,7 @@ pub(super) fn close_frame(code: u16) -> [u8; 4] {
 }
 
 /// What the server answers to the client's key.
-pub(super) fn accept_key(key: &str) -> String {
+pub(crate) fn accept_key(key: &str) -> String {
     use base64ct::{Base64, Encoding as _};
 
     let mut hash = Sha1::new();
@@ -378,6 +414,46 @@ mod tests {
             assert_eq!(decoder.decode(&mut ping, &mut answers), Ok(0));
         }
         assert!(answers.len() <= MAX_ANSWERS + 127);
+    }
+
+    #[test]
+    fn a_client_takes_a_servers_frames_and_answers_with_masked_ones() {
+        let bytes = [
+            &[0x02, 2][..],
+            b"ab",
+            &[0x89, 3],
+            b"you",
+            &[0x80, 1],
+            b"c",
+            &[0x88, 2, 0x03, 0xe8],
+        ]
+        .concat();
+        for step in [1, 3, 100] {
+            let mut decoder = Decoder::of_server();
+            let (mut payload, mut answers) = (Vec::new(), Vec::new());
+            for part in bytes.chunks(step) {
+                let mut part = part.to_vec();
+                let count = decoder.decode(&mut part, &mut answers).expect("valid");
+                payload.extend_from_slice(&part[..count]);
+            }
+            assert_eq!(payload, b"abc");
+            assert!(decoder.is_closed());
+            let (_, back, is_closed) = {
+                let expected = b"\x8a\x83\0\0\0\0you\x88\x82\0\0\0\0\x03\xe8";
+                assert_eq!(answers, expected);
+                decode(&answers, 1).expect("what a client may send")
+            };
+            assert!(is_closed && back.ends_with(b"\x03\xe8"));
+        }
+        let mut masked = frame(0x82, b"x");
+        let refused = Decoder::of_server().decode(&mut masked, &mut Vec::new());
+        assert_eq!(refused, Err(PROTOCOL_ERROR));
+        let mut sent = Vec::new();
+        append_masked(&[7; 300], [1, 2, 3, 4], &mut sent);
+        sent.extend(CLOSE_OF_CLIENT);
+        let (payload, answers, is_closed) = decode(&sent, 7).expect("valid");
+        assert!(payload == [7; 300] && is_closed);
+        assert_eq!(answers, close_frame(NORMAL));
     }
 
     /// The example of RFC 6455, section 1.3.

@@ -32,7 +32,7 @@ pub struct Args {
 
     /// The broker: `mqtt://USER:PASSWORD@HOST:PORT`, of which only the host is needed
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883",
-        value_parser = BrokerUrl::parse)]
+        value_parser = BrokerUrl::parse_plain)]
     broker: BrokerUrl,
 
     /// The board's name for people; its id is kept under that name

@@ -291,9 +291,9 @@ impl Missing {
 
 fn parse_broker(text: &str) -> Result<BrokerUrl, String> {
     if text.contains("://") {
-        BrokerUrl::parse(text)
+        BrokerUrl::parse_plain(text)
     } else {
-        BrokerUrl::parse(&format!("mqtt://{text}"))
+        BrokerUrl::parse_plain(&format!("mqtt://{text}"))
     }
 }
 

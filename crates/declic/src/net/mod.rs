@@ -3,6 +3,7 @@
 
 mod dial;
 mod session;
+mod transport;
 
 use std::io;
 use std::sync::Arc;

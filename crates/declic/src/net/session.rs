@@ -1,19 +1,19 @@
 //! One MQTT connection: from dialling to its end.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::io;
 use std::time::Duration;
 
 use declic_mqtt::client::{Client, CloseReason, Event, State};
 use declic_mqtt::packet::{Disconnect, Properties};
 use declic_mqtt::{Instant, ProtocolVersion, ReasonCode};
-use mio::net::TcpStream;
 
 use super::Net;
+use super::transport::{Transport, refusal};
 use crate::connect_options::ConnectOptions;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::printer::Printer;
+use crate::url::Scheme;
 
 /// What a command does with a connection.
 pub trait Application {
@@ -97,10 +97,10 @@ impl<'a> Session<'a> {
             let Some(stream) = self.net.dial(&self.options.url)? else {
                 return Ok(CloseReason::Requested);
             };
+            let transport = Transport::open(stream, self.options)?;
             self.printer.debug(format_args!(
                 "connecting to {} with MQTT {}",
-                self.options.url.address(),
-                self.version
+                self.options.url, self.version
             ));
             let now = self.net.now();
             client
@@ -110,7 +110,8 @@ impl<'a> Session<'a> {
                 })?;
             let mut connection = Connection {
                 net: self.net,
-                stream,
+                transport,
+                failure: None,
                 options: self.options,
                 is_accepted: false,
                 is_stopping: false,
@@ -120,6 +121,12 @@ impl<'a> Session<'a> {
             if connection.is_accepted || reason == CloseReason::Requested {
                 self.closes = 0;
                 return Ok(reason);
+            }
+            let Connection {
+                transport, failure, ..
+            } = connection;
+            if let Some(error) = refusal(&transport, failure.as_ref(), reason, &self.options.url) {
+                return Err(error);
             }
             self.learn(reason)?;
         }
@@ -146,7 +153,9 @@ impl<'a> Session<'a> {
 
 struct Connection<'n> {
     net: &'n mut Net,
-    stream: TcpStream,
+    transport: Transport,
+    /// What the transport ended with.
+    failure: Option<io::Error>,
     options: &'n ConnectOptions,
     /// The broker sent a CONNACK that is no refusal.
     is_accepted: bool,
@@ -263,7 +272,9 @@ impl Connection<'_> {
         if space.is_empty() {
             return false;
         }
-        match self.stream.read(space) {
+        // What came may let go on what waited for a handshake and not for the socket.
+        self.net.writable |= self.transport.is_handshaking();
+        match self.transport.read(space) {
             Ok(0) => client.handle_closed(now),
             Ok(len) => client.received(len, now),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -271,7 +282,10 @@ impl Connection<'_> {
                 self.net.readable = false;
                 return false;
             }
-            Err(_) => client.handle_closed(now),
+            Err(error) => {
+                self.failure = Some(error);
+                client.handle_closed(now);
+            }
         }
         true
     }
@@ -282,19 +296,20 @@ impl Connection<'_> {
         app: &mut impl Application,
     ) -> Result<bool, Error> {
         let mut written = 0;
+        self.flush();
         while self.net.writable && written < TURN {
             let now = self.net.now();
             let bytes = client.transmit();
             let is_own = !bytes.is_empty();
             let result = if is_own {
-                self.stream.write(bytes)
+                self.transport.write(bytes)
             } else {
                 let awaited = client.awaited_payload();
                 if awaited == 0 {
                     break;
                 }
                 let payload = app.payload()?;
-                self.stream.write(&payload[..payload.len().min(awaited)])
+                self.transport.write(&payload[..payload.len().min(awaited)])
             };
             match result {
                 Ok(len) if is_own => {
@@ -310,8 +325,9 @@ impl Connection<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.net.writable = false;
                 }
-                Err(_) => {
+                Err(error) => {
                     self.net.writable = false;
+                    self.failure.get_or_insert(error);
                     // What the broker said before is read first, where that is possible.
                     let will_read = self.net.readable && !self.is_stopping;
                     if !will_read || client.rx_space().is_empty() {
@@ -324,11 +340,29 @@ impl Connection<'_> {
         Ok(written > 0)
     }
 
+    /// Writes what the transport holds back, if the socket takes it.
+    fn flush(&mut self) {
+        if self.net.writable
+            && let Ok(is_all) = self.transport.flush()
+        {
+            // Where it fails, reading says why.
+            self.net.writable = is_all;
+        }
+    }
+
     /// Waits for the broker to close, so that the system does not reset the connection, and with
     /// it what was sent last, because of received bytes that nobody read.
     fn linger(&mut self) {
-        if self.stream.shutdown(Shutdown::Write).is_err() {
-            return;
+        let deadline = self.net.now() + STOP;
+        loop {
+            match self.transport.shutdown() {
+                Ok(true) => break,
+                Ok(false) if self.net.now() < deadline => {}
+                _ => return,
+            }
+            if self.net.wait(Some(deadline)).is_err() {
+                return;
+            }
         }
         let deadline = self.net.now() + LINGER;
         let mut nowhere = [0; 4096];
@@ -338,7 +372,7 @@ impl Connection<'_> {
             if !self.net.readable && self.net.wait(Some(deadline)).is_err() {
                 return;
             }
-            match self.stream.read(&mut nowhere) {
+            match self.transport.read(&mut nowhere) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -390,6 +424,12 @@ fn not_accepted(reason: CloseReason, options: &ConnectOptions, version: Protocol
         )
         .because(what)
     };
+    let no_broker = match options.url.scheme {
+        Scheme::Mqtt => {
+            "Is it an MQTT broker, and one without TLS on this port? With TLS, add --cafile."
+        }
+        _ => "Is it an MQTT broker?",
+    };
     match reason {
         CloseReason::Refused(code) => match code {
             ReasonCode::UnsupportedProtocolVersion => refused(&format!(
@@ -407,13 +447,12 @@ fn not_accepted(reason: CloseReason, options: &ConnectOptions, version: Protocol
             ReasonCode::ServerBusy | ReasonCode::ServerUnavailable => refused("Try again later."),
             _ => refused("Its log may say more."),
         },
-        CloseReason::Lost => no_connection("it closed the connection without an answer")
-            .remedy("Is it an MQTT broker, and one without TLS on this port?"),
-        CloseReason::ConnectTimeout => no_connection("it did not answer in 10 s")
-            .remedy("Is it an MQTT broker, and one without TLS on this port?"),
+        CloseReason::Lost => {
+            no_connection("it closed the connection without an answer").remedy(no_broker)
+        }
+        CloseReason::ConnectTimeout => no_connection("it did not answer in 10 s").remedy(no_broker),
         CloseReason::Protocol(error) => {
-            no_connection(&format!("what it says is not MQTT: {error}"))
-                .remedy("Is another program listening on this port?")
+            no_connection(&format!("what it says is not MQTT: {error}")).remedy(no_broker)
         }
         reason => no_connection(&reason.to_string()),
     }

@@ -92,7 +92,10 @@ fn wrong_flags_are_2() {
         &["pub", "-t", "a", "-m", "x", "-p", "0"],
         &["pub", "-t", "a", "-m", "x", "--will-qos", "1"],
         &["pub", "-t", "a", "-m", "x", "-L", "http://x"],
-        &["pub", "-t", "a", "-m", "x", "-L", "mqtts://x"],
+        &["pub", "-t", "a", "-m", "x", "-L", "mqtts://"],
+        &["pub", "-t", "a", "-m", "x", "--insecure"],
+        &["pub", "-t", "a", "-m", "x", "--cert", "c.pem"],
+        &["pub", "-t", "a", "-m", "x", "--cafile", "nowhere.pem"],
         &[
             "pub", "-t", "a", "-m", "x", "-D", "publish", "nonsense", "1",
         ],

@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
+use crate::client_side::{read_all, unreadable};
 use crate::config::Tls as Settings;
 use crate::sources::SourceError;
 
@@ -102,24 +103,6 @@ fn client_verifier(
     builder
         .build()
         .map_err(|error| SourceError::new(path, error))
-}
-
-fn read_all<T: PemObject>(path: &Path, what: &str) -> Result<Vec<T>, SourceError> {
-    let all: Vec<T> = T::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| unreadable(path, &error, what))?;
-    if all.is_empty() {
-        return Err(unreadable(path, &pem::Error::NoItemsFound, what));
-    }
-    Ok(all)
-}
-
-fn unreadable(path: &Path, error: &pem::Error, what: &str) -> SourceError {
-    match error {
-        pem::Error::Io(error) => SourceError::new(path, error),
-        pem::Error::NoItemsFound => SourceError::new(path, format!("there is no {what} in it")),
-        error => SourceError::new(path, format!("no {what} can be read from it: {error}")),
-    }
 }
 
 /// The one common name in a certificate's subject, given without its outermost tag; `None` when
