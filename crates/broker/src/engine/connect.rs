@@ -130,14 +130,13 @@ impl Engine {
         if let Some(size) = connect.properties.maximum_packet_size() {
             conn.packet_size = size.get();
         }
+        conn.wants_reasons = connect.version == ProtocolVersion::V5
+            && connect.properties.request_problem_information() != Some(false);
         if connect.properties.authentication_method().is_some() {
             // `[MQTT-4.12.0-1]` of 5.0
-            return self.refuse(
-                slot,
-                connect.version,
-                ReasonCode::BadAuthenticationMethod,
-                now,
-            );
+            let reason = ReasonCode::BadAuthenticationMethod;
+            let why = Some("there is no enhanced authentication here");
+            return self.refuse_because(slot, connect.version, reason, why, now);
         }
         if connect.client_id.is_empty()
             && connect.version == ProtocolVersion::V3_1_1
@@ -252,7 +251,8 @@ impl Engine {
                 .is_none_or(|rights| rights.identity_may_write(&identity, client_id, topic));
             let without_right = (!may_write).then_some(ReasonCode::NotAuthorized);
             if let Some(reason) = self.refusal(topic).or(without_right) {
-                return self.refuse(slot, connect.version, reason, now);
+                let why = Some("the will can't be published to its topic");
+                return self.refuse_because(slot, connect.version, reason, why, now);
             }
         }
         let found = self.find_session(client_id);
@@ -273,7 +273,8 @@ impl Engine {
             if (lasted || expiry > 0) && !is_kept {
                 // A session can neither begin nor end for good now.
                 self.stats.refused_unstored += 1;
-                return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
+                let (reason, why) = (ReasonCode::QuotaExceeded, "the session can't be stored");
+                return self.refuse_because(slot, connect.version, reason, Some(why), now);
             }
         }
         if (connect.clean_start || claim == Claim::Place)
@@ -290,7 +291,9 @@ impl Engine {
         let will_fits =
             will == 0 || self.held_memory() + will + MESSAGE_OVERHEAD <= self.limits.message_bytes;
         if full || !will_fits {
-            return self.refuse(slot, connect.version, ReasonCode::QuotaExceeded, now);
+            let reason = ReasonCode::QuotaExceeded;
+            let why = Some("no room for one more session, or its will, at the broker");
+            return self.refuse_because(slot, connect.version, reason, why, now);
         }
         let session = match found {
             Some(session) => {
@@ -383,11 +386,24 @@ impl Engine {
             owner: owner.unwrap_or(Identity::Anonymous),
         });
         let reason = ReasonCode::ClientIdentifierNotValid;
-        self.refuse(slot, connect.version, reason, now);
+        let why = Some("the session with this client id is another user's");
+        self.refuse_because(slot, connect.version, reason, why, now);
     }
 
     /// Refuses a client with a CONNACK.
     fn refuse(&mut self, slot: u32, version: ProtocolVersion, reason: ReasonCode, now: Instant) {
+        self.refuse_because(slot, version, reason, None, now);
+    }
+
+    /// The same with a reason in words.
+    fn refuse_because(
+        &mut self,
+        slot: u32,
+        version: ProtocolVersion,
+        reason: ReasonCode,
+        why: Option<&str>,
+        now: Instant,
+    ) {
         self.stats.refused += 1;
         self.conns[slot].version = version;
         // 3.1.1 closes without an answer where none of its codes says what is meant.
@@ -397,7 +413,7 @@ impl Engine {
                 reason,
                 properties: Properties::EMPTY,
             };
-            self.answer(slot, &Packet::ConnAck(connack));
+            self.answer_explained(slot, why, Packet::ConnAck(connack));
         }
         self.close(slot, CloseReason::Refused(reason), now);
     }

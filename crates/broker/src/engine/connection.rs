@@ -47,6 +47,8 @@ pub(super) struct Connection {
     generation: u32,
     pub(super) state: State,
     pub(super) version: ProtocolVersion,
+    /// It may be told reasons in words (5.0).
+    pub(super) wants_reasons: bool,
     /// Announced as ready, and not yet filled to the end.
     pub(super) announced: bool,
     /// Waits for room for retained messages.
@@ -86,6 +88,7 @@ impl Connection {
             generation: 0,
             state: State::Free,
             version: ProtocolVersion::V3_1_1,
+            wants_reasons: false,
             announced: false,
             starved: false,
             paused: 0,

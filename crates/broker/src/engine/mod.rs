@@ -9,6 +9,7 @@ mod batches;
 mod connect;
 mod connection;
 mod delivery;
+mod explain;
 mod hash;
 mod journal;
 mod limits;
@@ -445,7 +446,9 @@ impl Engine {
             && let Some(code) = reason.reason_code()
             && !self.is_silent(slot)
         {
-            self.answer(slot, &Packet::Disconnect(Disconnect::new(code)));
+            let why = reason.explanation();
+            let disconnect = Packet::Disconnect(Disconnect::new(code));
+            self.answer_explained(slot, why.as_deref(), disconnect);
         }
         let conn = self.conns.id(slot);
         self.effects.push_back(Effect::Close { conn, reason });

@@ -15,7 +15,7 @@ use super::retained::Kept;
 use super::session::{Entry, SubscriptionIds};
 use super::timers::Timer;
 use super::tree::Subscriber;
-use super::{CloseReason, Engine};
+use super::{CloseReason, Engine, explain};
 
 /// How a message is published.
 #[derive(Debug, Clone, Copy)]
@@ -182,7 +182,7 @@ impl Engine {
             PacketKind::PubRel => Packet::PubRel(ack),
             _ => Packet::PubComp(ack),
         };
-        self.answer_when_stored(slot, &packet);
+        self.answer_explained(slot, explain::publish(reason), packet);
     }
 
     /// Why nobody but the broker itself publishes to `topic`; `None` where clients may.

@@ -6,10 +6,10 @@ use declic_mqtt::packet::{
 };
 use declic_mqtt::{QoS, ReasonCode, TopicFilter};
 
-use super::Engine;
 use super::rights::Coverage;
 use super::session::Replay;
 use super::tree::{Subscriber, sends_retained};
+use super::{Engine, explain};
 
 impl Engine {
     pub(super) fn handle_subscribe(&mut self, slot: u32, subscribe: &Subscribe<'_>) {
@@ -27,7 +27,8 @@ impl Engine {
             properties: Properties::EMPTY,
             reasons: Items::new(&reasons),
         };
-        self.answer_when_stored(slot, &Packet::SubAck(suback));
+        let why = explain::subscriptions(&reasons);
+        self.answer_explained(slot, why, Packet::SubAck(suback));
     }
 
     pub(super) fn handle_unsubscribe(&mut self, slot: u32, unsubscribe: &Unsubscribe<'_>) {

@@ -7,6 +7,7 @@ mod bad_input;
 mod connect;
 mod disk;
 mod durable;
+mod explain;
 mod flow;
 mod harness;
 mod limits;
