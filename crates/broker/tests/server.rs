@@ -280,8 +280,17 @@ fn a_refused_client_is_told_why_even_if_it_goes_on_sending() {
             break;
         }
     }
-    let too_large = Disconnect::new(ReasonCode::PacketTooLarge);
-    client.expect(|packet| packet == Packet::Disconnect(too_large));
+    client.expect(|packet| match packet {
+        Packet::Disconnect(told) => {
+            let words = told.properties.reason_string();
+            assert!(
+                words.is_some_and(|words| words.contains("bytes")),
+                "{words:?}"
+            );
+            told.reason == ReasonCode::PacketTooLarge
+        }
+        _ => false,
+    });
     client.expect_end();
     server.wait_for(|stats| stats.connections == 0);
 }
