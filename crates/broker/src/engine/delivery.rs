@@ -32,9 +32,12 @@ impl Engine {
     }
 
     fn fill_slot(&mut self, slot: u32, buffer: &mut [u8], now: Instant) -> usize {
-        let mut filled = self.fill_large(slot, buffer);
+        let mut filled = 0;
         if self.conns[slot].large.is_some() {
-            return filled;
+            filled = self.fill_large(slot, buffer);
+            if self.conns[slot].large.is_some() {
+                return filled;
+            }
         }
         filled += self.fill_answers(slot, &mut buffer[filled..]);
         if !self.conns[slot].answers.is_empty() {
