@@ -35,18 +35,18 @@ pub enum Cause {
 /// Restarts the chip, to sleep from its start: with no radio and no second core that would have to
 /// be stopped first.
 pub fn sleep(kept: &Kept) -> ! {
-    keep(Note::keeping(TIRED, kept));
+    keep(&Note::keeping(TIRED, kept));
     software_reset()
 }
 
 /// The chip sleeps from now on, and what follows is that it has slept.
 pub fn fall_asleep(kept: &Kept) {
-    keep(Note::keeping(ASLEEP, kept));
+    keep(&Note::keeping(ASLEEP, kept));
 }
 
 /// It has slept without a reset.
 pub fn wake_up() {
-    keep(Note::new(0));
+    keep(&Note::new(0));
 }
 
 fn reason() -> RestartReason {
@@ -79,28 +79,41 @@ fn on_panic(info: &PanicInfo<'_>) -> ! {
         if let Some(place) = info.location() {
             let _ = write!(note, "{}:{}", place.file(), place.line());
         }
-        keep(note);
+        keep(&note);
         esp_println::println!("\r\npanic: {info}\r\nrestarting\r");
     }
     software_reset()
 }
 
-fn keep(note: Note) {
-    // SAFETY: only here and in `take` is it accessed: at the start, before anything else runs, and
-    // by what does not return.
-    unsafe { (&raw mut KEPT).cast::<Note>().write_volatile(note) };
+fn keep(note: &Note) {
+    let words = (&raw const *note).cast::<u32>();
+    for index in 0..WORDS {
+        // Word by word: a volatile write of the whole is instructions for each of its bytes.
+        // SAFETY: only here and in `take` is it accessed: at the start, before anything else runs,
+        // and by what does not return. A `Note` is so many words, without gaps.
+        unsafe {
+            let word = words.add(index).read();
+            (&raw mut KEPT[index]).write_volatile(word);
+        }
+    }
 }
 
 fn take() -> Note {
-    // SAFETY: as in `keep`; any bytes make a `Note`.
-    let note = unsafe { (&raw const KEPT).cast::<Note>().read_volatile() };
-    keep(Note::new(0));
+    let mut note = Note::new(0);
+    let words = (&raw mut note).cast::<u32>();
+    for index in 0..WORDS {
+        // SAFETY: as in `keep`; any bytes make a `Note`.
+        unsafe { words.add(index).write((&raw const KEPT[index]).read_volatile()) };
+    }
+    keep(&Note::new(0));
     note
 }
 
 /// In memory that a reset leaves alone.
 #[esp_hal::ram(unstable(rtc_fast, persistent))]
-static mut KEPT: [u32; size_of::<Note>() / 4] = [0; size_of::<Note>() / 4];
+static mut KEPT: [u32; WORDS] = [0; WORDS];
+
+const WORDS: usize = size_of::<Note>() / size_of::<u32>();
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
 const PANIC: u32 = 0xdec1_1c01;
