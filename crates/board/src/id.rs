@@ -1,6 +1,6 @@
 //! Who a board is, and the names that follow from it.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::str::FromStr;
 
 use declic_mqtt::{TopicFilter, TopicName};
@@ -123,7 +123,9 @@ impl BoardTopic {
 fn joined<const N: usize>(before: &str, id: &BoardId, after: &str) -> String<N> {
     let mut text = String::new();
     // The callers' capacities are the sums of the parts.
-    let _ = fmt::Write::write_fmt(&mut text, format_args!("{before}{id}{after}"));
+    let _ = text
+        .as_mut_view()
+        .write_fmt(format_args!("{before}{id}{after}"));
     text
 }
 

@@ -1,9 +1,5 @@
 //! A board's flash, whose power fails at any byte.
 
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
-
 use declic_board::flash::{Loaded, SettingsStore};
 use declic_board::{Key, Settings, StoreError};
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -48,29 +44,29 @@ impl Flash {
 
     /// Reads what is stored.
     pub(crate) fn load(&mut self, settings: &mut Settings) -> Result<Loaded, StoreError> {
-        ready(self.store()?.load(settings))
+        self.store()?.load(settings)
     }
 
     /// Counts a start, as the firmware does.
     pub(crate) fn count_boot(&mut self) -> Option<u32> {
-        ready(self.store().ok()?.count_boot()).ok()
+        self.store().ok()?.count_boot().ok()
     }
 
     /// The light's state that was stored.
     pub(crate) fn light(&mut self) -> Option<bool> {
-        ready(self.store().ok()?.light()).ok().flatten()
+        self.store().ok()?.light().ok().flatten()
     }
 
     pub(crate) fn store_light(&mut self, on: bool) -> Result<(), StoreError> {
-        ready(self.store()?.store_light(on))
+        self.store()?.store_light(on)
     }
 
     pub(crate) fn store_setting(&mut self, key: Key, value: &str) -> Result<(), StoreError> {
-        ready(self.store()?.store(key, value))
+        self.store()?.store(key, value)
     }
 
     pub(crate) fn forget(&mut self) -> Result<(), StoreError> {
-        ready(self.store()?.forget())
+        self.store()?.forget()
     }
 
     fn store(&mut self) -> Result<SettingsStore<&mut Self>, StoreError> {
@@ -127,17 +123,6 @@ impl NorFlash for Flash {
             self.bytes[at] &= byte;
         }
         Ok(())
-    }
-}
-
-/// The result of a future that has nothing to wait for.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    loop {
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            return result;
-        }
     }
 }
 

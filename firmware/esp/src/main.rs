@@ -15,9 +15,10 @@ mod watchdog;
 
 use declic_board::flash::Loaded;
 use declic_board::{
-    Backoff, Board, BoardId, Key, LogLevel, RestartReason, Settings, Start, Storage, StoreError,
+    Backoff, Board, BoardId, Key, LogLevel, RestartReason, Settings, SettingsStore, Start, Storage,
+    StoreError,
 };
-use declic_glue::{Buffers, Owner, Store, Wishes, clock};
+use declic_glue::{Buffers, Owner, Wishes, clock};
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
@@ -51,7 +52,7 @@ async fn main(spawner: Spawner) {
     // While the flash is written, the other core must not run from it.
     #[cfg(any(feature = "esp32", feature = "esp32s3"))]
     let flash = flash.multicore_auto_park();
-    let mut store = Store::new(BlockingAsync::new(flash), SETTINGS_PARTITION);
+    let mut store = SettingsStore::new(BlockingAsync::new(flash), SETTINGS_PARTITION);
     let mut settings = Settings::default();
     let loaded = load(&mut store, &mut settings);
     let mut store = store.ok();
@@ -76,7 +77,9 @@ async fn main(spawner: Spawner) {
             .as_mut()
             .filter(|_| kept.is_none())
             .and_then(|store| store.count_boot().ok()),
-        light: store.as_mut().and_then(Store::light),
+        light: store
+            .as_mut()
+            .and_then(|store| store.light().ok().flatten()),
         pressed: kept.is_some(),
         kept,
         can_sleep: button.is_some(),
@@ -165,7 +168,7 @@ async fn main(spawner: Spawner) {
 /// Reads the stored settings; says how they were found. `settings` keeps the defaults for what is
 /// missing or broken, and all of them when the flash can't be read.
 fn load<F: NorFlash>(
-    store: &mut Result<Store<F>, StoreError>,
+    store: &mut Result<SettingsStore<F>, StoreError>,
     settings: &mut Settings,
 ) -> Result<Loaded, StoreError> {
     let result = match store {

@@ -1,6 +1,6 @@
 //! What other tasks have to tell the board's task.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use declic_board::{LogLevel, ScanError};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
@@ -35,8 +35,8 @@ pub async fn send(report: Report) {
 
 /// Gives the board a line for the log, cut where it is too long.
 pub async fn log(level: LogLevel, text: fmt::Arguments<'_>) {
-    let mut line = String::new();
-    let _ = fmt::write(&mut line, text);
+    let mut line = String::<120>::new();
+    let _ = line.as_mut_view().write_fmt(text);
     send(Report::Log(level, line)).await;
 }
 

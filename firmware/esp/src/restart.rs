@@ -103,7 +103,11 @@ fn take() -> Note {
     let words = (&raw mut note).cast::<u32>();
     for index in 0..WORDS {
         // SAFETY: as in `keep`; any bytes make a `Note`.
-        unsafe { words.add(index).write((&raw const KEPT[index]).read_volatile()) };
+        unsafe {
+            words
+                .add(index)
+                .write((&raw const KEPT[index]).read_volatile())
+        };
     }
     keep(&Note::new(0));
     note

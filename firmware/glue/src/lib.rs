@@ -11,8 +11,6 @@ pub mod wake;
 
 mod note;
 mod owner;
-mod storage;
 
 pub use note::Note;
 pub use owner::{Buffers, Ending, Machine, Owner, Wishes};
-pub use storage::Store;

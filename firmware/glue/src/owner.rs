@@ -8,7 +8,9 @@ use core::mem::take;
 use core::pin::pin;
 use core::task::Poll;
 
-use declic_board::{Board, Effect, Kept, LONGEST_VALUE, LogLevel, Measured, Notice, StoreError};
+use declic_board::{
+    Board, Effect, Kept, LONGEST_VALUE, LogLevel, Measured, Notice, SettingsStore, StoreError,
+};
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
@@ -18,7 +20,7 @@ use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_storage_async::nor_flash::NorFlash;
 use heapless::String;
 
-use crate::{Store, clock, net, wake};
+use crate::{clock, net, wake};
 
 /// What only this machine knows: its pins, its console's wires, its end. Nothing here may wait, and
 /// news call [`wake::board`].
@@ -77,7 +79,7 @@ pub struct Owner<M: Machine> {
     /// The board.
     pub board: Board<'static>,
     /// Its settings; a machine without flash has none.
-    pub store: Option<Store<M::Flash>>,
+    pub store: Option<SettingsStore<M::Flash>>,
     /// Its network.
     pub stack: Stack<'static>,
     /// The rest of it.
@@ -160,7 +162,7 @@ impl<M: Machine> Owner<M> {
                 Either::First(broker) => {
                     let mut host = String::<15>::new();
                     // There is room for every address.
-                    let _ = write!(host, "{}", broker.ip());
+                    let _ = write!(host.as_mut_view(), "{}", broker.ip());
                     self.board
                         .handle_broker_found(&host, broker.port(), clock::now());
                     return;
@@ -322,7 +324,7 @@ impl<M: Machine> Owner<M> {
                 self.board.handle_stored(ticket, result, clock::now());
             }
             Effect::EraseSettings { ticket } => {
-                let result = stored(self.store.as_mut(), Store::forget);
+                let result = stored(self.store.as_mut(), SettingsStore::forget);
                 self.board.handle_stored(ticket, result, clock::now());
             }
             Effect::Restart => self.wishes.ending = Some(Ending::Restart),
@@ -388,8 +390,8 @@ impl<M: Machine> Owner<M> {
 
 /// A machine without flash has one that does not work.
 fn stored<F: NorFlash>(
-    store: Option<&mut Store<F>>,
-    run: impl FnOnce(&mut Store<F>) -> Result<(), StoreError>,
+    store: Option<&mut SettingsStore<F>>,
+    run: impl FnOnce(&mut SettingsStore<F>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     store.map_or(Err(StoreError::Flash), run)
 }

@@ -9,8 +9,8 @@ mod hal;
 mod restart;
 
 use declic_board::flash::Loaded;
-use declic_board::{Board, BoardId, Settings, Start, Storage, StoreError};
-use declic_glue::{Buffers, Owner, Store, Wishes, clock, net};
+use declic_board::{Board, BoardId, Settings, SettingsStore, Start, Storage, StoreError};
+use declic_glue::{Buffers, Owner, Wishes, clock, net};
 use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
 use embedded_storage_async::nor_flash::ReadNorFlash as _;
@@ -45,7 +45,7 @@ async fn main(spawner: Spawner) {
     // All of it is for the settings.
     let mut store = flash.and_then(|flash| {
         let partition = 0..flash.capacity() as u32;
-        Store::new(flash, partition).ok()
+        SettingsStore::new(flash, partition).ok()
     });
     let (settings, loaded) = load(store.as_mut(), factory_settings());
     let start = Start {
@@ -54,7 +54,9 @@ async fn main(spawner: Spawner) {
             .as_mut()
             .filter(|_| kept.is_none())
             .and_then(|store| store.count_boot().ok()),
-        light: store.as_mut().and_then(Store::light),
+        light: store
+            .as_mut()
+            .and_then(|store| store.light().ok().flatten()),
         pressed: kept.is_some(),
         kept,
         can_sleep: true,
@@ -109,7 +111,7 @@ fn factory_settings() -> Settings {
 
 /// The stored settings, and those that are given for what is missing or broken.
 fn load(
-    store: Option<&mut Store<Flash>>,
+    store: Option<&mut SettingsStore<Flash>>,
     factory: Settings,
 ) -> (Settings, Result<Loaded, StoreError>) {
     let mut settings = factory.clone();

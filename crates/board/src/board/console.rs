@@ -248,7 +248,7 @@ impl Board<'_> {
             return false;
         };
         // What is longer is cut.
-        let _ = self.write_status(index, &mut value);
+        let _ = self.write_status(index, &mut value.as_mut_view());
         if !value.is_empty() {
             self.console.output.line(format_args!("{name}={value}"));
         }

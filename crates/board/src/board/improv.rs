@@ -3,6 +3,7 @@
 //! New settings are tried first and stored when the board is in the network. If it does not get
 //! there in time, it goes back to those that it had.
 
+use core::fmt::Write as _;
 use core::time::Duration;
 
 use declic_mqtt::Instant;
@@ -138,7 +139,7 @@ impl Board<'_> {
     pub(super) fn print_network(&mut self, network: &FoundNetwork<'_>) {
         let mut rssi = String::<4>::new();
         // -128 has four characters.
-        let _ = core::fmt::write(&mut rssi, format_args!("{}", network.rssi));
+        let _ = write!(rssi.as_mut_view(), "{}", network.rssi);
         let secured = if network.security == "open" {
             "NO"
         } else {

@@ -49,7 +49,7 @@ impl Board<'_> {
             let kind = PressKind::from_bits(self.unsent.kinds >> (2 * later)).as_str();
             let boot = self.boot;
             let _ = write!(
-                event,
+                event.as_mut_view(),
                 r#"{{"event_type":"{kind}","count":{count},"boot":{boot}}}"#
             );
             // An event is never retained: it would be a press for everyone who comes later.
@@ -181,7 +181,7 @@ impl Board<'_> {
     fn info(&self) -> String<INFO_LEN> {
         let mut info = String::new();
         // The capacity holds the longest values.
-        let _ = self.write_info(&mut info);
+        let _ = self.write_info(&mut info.as_mut_view());
         info
     }
 

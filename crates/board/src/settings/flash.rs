@@ -50,8 +50,8 @@ use super::{Key, Settings};
 
 /// The settings in a partition of a flash.
 ///
-/// Needs 0.3 kB of memory. Its futures touch nothing but the flash; dropping one halfway is like a
-/// loss of power.
+/// Needs 0.3 kB of memory. While it works it waits for the flash: a driver that is not ready at once
+/// is asked again until it is.
 pub struct SettingsStore<F: NorFlash> {
     map: MapStorage<u16, F, Cache<Uncached, Uncached, Uncached, u16>>,
     /// Whether what a loss of power left half done is finished.
@@ -110,10 +110,10 @@ impl<F: NorFlash> SettingsStore<F> {
     /// # Errors
     /// The flash can't be read, or has another format. Where it fails halfway, some of `settings`
     /// may have been read.
-    pub async fn load(&mut self, settings: &mut Settings) -> Result<Loaded, StoreError> {
-        match self.read(settings).await {
+    pub fn load(&mut self, settings: &mut Settings) -> Result<Loaded, StoreError> {
+        match self.read(settings) {
             Err(StoreError::Unreadable) => {
-                self.erase().await?;
+                self.erase()?;
                 Ok(Loaded {
                     unreadable: true,
                     ..Loaded::default()
@@ -130,12 +130,12 @@ impl<F: NorFlash> SettingsStore<F> {
     ///
     /// # Errors
     /// The flash can't be written or is full; the old value is still there.
-    pub async fn store(&mut self, key: Key, value: &str) -> Result<(), StoreError> {
-        let mut inventory = self.inventory().await?;
-        self.put(key.number(), value.as_bytes()).await?;
+    pub fn store(&mut self, key: Key, value: &str) -> Result<(), StoreError> {
+        let mut inventory = self.inventory()?;
+        self.put(key.number(), value.as_bytes())?;
         // In this order: what was never stored can't be lost.
         if inventory.insert(key.number()) {
-            self.put(INVENTORY, &inventory.0).await?;
+            self.put(INVENTORY, &inventory.0)?;
             self.inventory = Some(inventory);
         }
         Ok(())
@@ -148,21 +148,19 @@ impl<F: NorFlash> SettingsStore<F> {
     ///
     /// # Errors
     /// The flash can't be written or is full; the old value is still there.
-    pub async fn store_light(&mut self, on: bool) -> Result<(), StoreError> {
-        self.inventory().await?;
-        self.put(LIGHT, if on { b"1" } else { b"0" }).await
+    pub fn store_light(&mut self, on: bool) -> Result<(), StoreError> {
+        self.inventory()?;
+        self.put(LIGHT, if on { b"1" } else { b"0" })
     }
 
     /// What [`Self::store_light`] has stored; `None` where that is nothing.
     ///
     /// # Errors
     /// The flash can't be read, or has another format.
-    pub async fn light(&mut self) -> Result<Option<bool>, StoreError> {
-        self.mend().await?;
-        self.format().await?;
-        let buffer = &mut self.buffer.0;
-        let stored = self.map.fetch_item::<&[u8]>(buffer, &LIGHT).await?;
-        Ok(stored.map(|value| value == b"1"))
+    pub fn light(&mut self) -> Result<Option<bool>, StoreError> {
+        self.mend()?;
+        self.format()?;
+        Ok(self.fetch(LIGHT)?.map(|value| value == b"1"))
     }
 
     /// Counts a start of the board, and returns how many there were with this one.
@@ -171,10 +169,10 @@ impl<F: NorFlash> SettingsStore<F> {
     ///
     /// # Errors
     /// The flash can't be read or written.
-    pub async fn count_boot(&mut self) -> Result<u32, StoreError> {
-        let boots = self.boots().await?.saturating_add(1);
-        self.inventory().await?;
-        self.put_boots(boots).await?;
+    pub fn count_boot(&mut self) -> Result<u32, StoreError> {
+        let boots = self.boots()?.saturating_add(1);
+        self.inventory()?;
+        self.put_boots(boots)?;
         Ok(boots)
     }
 
@@ -182,14 +180,14 @@ impl<F: NorFlash> SettingsStore<F> {
     ///
     /// # Errors
     /// The flash can't be written.
-    pub async fn forget(&mut self) -> Result<(), StoreError> {
-        let boots = self.boots().await.unwrap_or(0);
+    pub fn forget(&mut self) -> Result<(), StoreError> {
+        let boots = self.boots().unwrap_or(0);
         // From here on they count as forgotten. A flash that is full needs no mark.
-        let _ = self.put(FORGET, &[]).await;
-        self.erase().await?;
+        let _ = self.put(FORGET, &[]);
+        self.erase()?;
         if boots > 0 {
-            self.inventory().await?;
-            self.put_boots(boots).await?;
+            self.inventory()?;
+            self.put_boots(boots)?;
         }
         Ok(())
     }
@@ -199,15 +197,15 @@ impl<F: NorFlash> SettingsStore<F> {
         self.map.flash()
     }
 
-    async fn read(&mut self, settings: &mut Settings) -> Result<Loaded, StoreError> {
-        self.mend().await?;
-        self.format().await?;
+    fn read(&mut self, settings: &mut Settings) -> Result<Loaded, StoreError> {
+        self.mend()?;
+        self.format()?;
         let mut loaded = Loaded::default();
         let buffer = &mut self.buffer.0;
         let mut inventory = Inventory::default();
-        let mut items = self.map.fetch_all_items(buffer).await?;
+        let mut items = ready(self.map.fetch_all_items(buffer))?;
         loop {
-            let (number, value) = match items.next::<&[u8]>(buffer).await {
+            let (number, value) = match ready(items.next::<&[u8]>(buffer)) {
                 Ok(None) => break,
                 Ok(Some(item)) => item,
                 Err(Error::Storage { .. }) => return Err(StoreError::Flash),
@@ -246,115 +244,115 @@ impl<F: NorFlash> SettingsStore<F> {
     }
 
     /// The inventory, read and checked before the first write.
-    async fn inventory(&mut self) -> Result<Inventory, StoreError> {
+    fn inventory(&mut self) -> Result<Inventory, StoreError> {
         if let Some(inventory) = self.inventory {
             return Ok(inventory);
         }
-        self.mend().await?;
-        if !self.format().await? {
-            self.put(FORMAT, VERSION).await?;
+        self.mend()?;
+        if !self.format()? {
+            self.put(FORMAT, VERSION)?;
         }
-        let buffer = &mut self.buffer.0;
-        let stored = self.map.fetch_item::<&[u8]>(buffer, &INVENTORY).await?;
+        let stored = self.fetch(INVENTORY)?;
         let inventory = stored.map_or(Inventory::default(), Inventory::from_bytes);
         self.inventory = Some(inventory);
         Ok(inventory)
     }
 
     /// Whether the format is there. It is an error if it is another one.
-    async fn format(&mut self) -> Result<bool, StoreError> {
-        let buffer = &mut self.buffer.0;
-        match self.map.fetch_item::<&[u8]>(buffer, &FORMAT).await? {
+    fn format(&mut self) -> Result<bool, StoreError> {
+        match self.fetch(FORMAT)? {
             Some(VERSION) => Ok(true),
             Some(_) => Err(StoreError::Format),
             None => Ok(false),
         }
     }
 
-    async fn boots(&mut self) -> Result<u32, StoreError> {
-        let buffer = &mut self.buffer.0;
-        let stored = self.map.fetch_item::<&[u8]>(buffer, &BOOTS).await?;
+    fn boots(&mut self) -> Result<u32, StoreError> {
+        let stored = self.fetch(BOOTS)?;
         let text = stored.and_then(|value| str::from_utf8(value).ok());
         Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
-    async fn put_boots(&mut self, boots: u32) -> Result<(), StoreError> {
+    fn put_boots(&mut self, boots: u32) -> Result<(), StoreError> {
         let mut text = String::<10>::new();
-        let _ = write!(text, "{boots}");
-        self.put(BOOTS, text.as_bytes()).await
+        let _ = write!(text.as_mut_view(), "{boots}");
+        self.put(BOOTS, text.as_bytes())
     }
 
-    async fn put(&mut self, number: u16, value: &[u8]) -> Result<(), StoreError> {
+    fn fetch(&mut self, number: u16) -> Result<Option<&[u8]>, StoreError> {
+        Ok(ready(self.map.fetch_item(&mut self.buffer.0, &number))?)
+    }
+
+    fn put(&mut self, number: u16, value: &[u8]) -> Result<(), StoreError> {
         let buffer = &mut self.buffer.0;
-        Ok(self.map.store_item(buffer, &number, &value).await?)
+        Ok(ready(self.map.store_item(buffer, &number, &value))?)
     }
 
     /// Finishes what a loss of power left half done, once.
-    async fn mend(&mut self) -> Result<(), StoreError> {
+    fn mend(&mut self) -> Result<(), StoreError> {
         if self.mended {
             return Ok(());
         }
         // A page whose erasing was cut off looks empty at its ends. What is left in between would
         // be taken for items, or spoil them, as soon as the page is used again.
         for page in self.pages() {
-            if self.has_blank_ends(page).await? == (true, true) && !self.is_blank(page).await? {
-                self.erase_page(page).await?;
+            if self.has_blank_ends(page)? == (true, true) && !self.is_blank(page)? {
+                self.erase_page(page)?;
             }
         }
-        let buffer = &mut self.buffer.0;
-        if let Some(_mark) = self.map.fetch_item::<&[u8]>(buffer, &FORGET).await? {
-            self.erase().await?;
+        if let Some(_mark) = self.fetch(FORGET)? {
+            self.erase()?;
         }
         self.mended = true;
         Ok(())
     }
 
     /// Erases all pages; the one with the newest items, and the mark among them, as the last.
-    async fn erase(&mut self) -> Result<(), StoreError> {
+    fn erase(&mut self) -> Result<(), StoreError> {
         self.inventory = None;
         let mut newest = None;
         for page in self.pages() {
-            if self.has_blank_ends(page).await? == (false, true) {
+            if self.has_blank_ends(page)? == (false, true) {
                 newest = Some(page);
             } else {
-                self.erase_page(page).await?;
+                self.erase_page(page)?;
             }
         }
         match newest {
-            Some(page) => self.erase_page(page).await,
+            Some(page) => self.erase_page(page),
             None => Ok(()),
         }
     }
 
     /// Whether the first and the last word of a page are blank: that is where the map marks pages
     /// as begun and as full.
-    async fn has_blank_ends(&mut self, page: u32) -> Result<(bool, bool), StoreError> {
+    fn has_blank_ends(&mut self, page: u32) -> Result<(bool, bool), StoreError> {
         let last = page + (F::ERASE_SIZE - WORD) as u32;
-        let first_blank = self.read_blank(page, WORD).await?;
-        Ok((first_blank, self.read_blank(last, WORD).await?))
+        let first_blank = self.read_blank(page, WORD)?;
+        Ok((first_blank, self.read_blank(last, WORD)?))
     }
 
     /// Whether a whole page is blank.
-    async fn is_blank(&mut self, page: u32) -> Result<bool, StoreError> {
+    fn is_blank(&mut self, page: u32) -> Result<bool, StoreError> {
         for at in (0..F::ERASE_SIZE).step_by(CHUNK) {
             let len = CHUNK.min(F::ERASE_SIZE - at);
-            if !self.read_blank(page + at as u32, len).await? {
+            if !self.read_blank(page + at as u32, len)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn read_blank(&mut self, at: u32, len: usize) -> Result<bool, StoreError> {
+    fn read_blank(&mut self, at: u32, len: usize) -> Result<bool, StoreError> {
         let words = &mut self.buffer.0[..len];
-        let read = self.map.flash().read(at, words).await;
+        let read = ready(self.map.flash().read(at, words));
         read.map_err(|_| StoreError::Flash)?;
         Ok(words.iter().all(|byte| *byte == 0xff))
     }
 
-    async fn erase_page(&mut self, page: u32) -> Result<(), StoreError> {
+    fn erase_page(&mut self, page: u32) -> Result<(), StoreError> {
         let end = page + F::ERASE_SIZE as u32;
-        let erased = self.map.flash().erase(page, end).await;
+        let erased = ready(self.map.flash().erase(page, end));
         erased.map_err(|_| StoreError::Flash)
     }
 
@@ -396,14 +394,12 @@ pub fn write_image(settings: &Settings, image: &mut [u8]) -> Result<(), StoreErr
     image.fill(0xff);
     let defaults = Settings::default();
     let mut store = open_image(image)?;
-    ready(async {
-        for key in Key::ALL {
-            if !settings.agrees(&defaults, *key) {
-                store.store(*key, &settings.value(*key)).await?;
-            }
+    for key in Key::ALL {
+        if !settings.agrees(&defaults, *key) {
+            store.store(*key, &settings.value(*key))?;
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Reads a whole partition, as a board does when it starts.
@@ -414,7 +410,7 @@ pub fn write_image(settings: &Settings, image: &mut [u8]) -> Result<(), StoreErr
 /// Those of [`SettingsStore::load`] and [`write_image`].
 pub fn read_image(image: &mut [u8], settings: &mut Settings) -> Result<Loaded, StoreError> {
     let mut store = open_image(image)?;
-    ready(store.load(settings))
+    store.load(settings)
 }
 
 fn open_image(image: &mut [u8]) -> Result<SettingsStore<MemoryFlash<'_>>, StoreError> {
@@ -422,7 +418,7 @@ fn open_image(image: &mut [u8]) -> Result<SettingsStore<MemoryFlash<'_>>, StoreE
     SettingsStore::new(MemoryFlash(image), 0..len)
 }
 
-/// The result of a future that has nothing to wait for.
+/// The result of a future that waits for nothing but the flash.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {

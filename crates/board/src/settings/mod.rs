@@ -111,7 +111,7 @@ impl Settings {
     pub fn value(&self, key: Key) -> String<LONGEST_VALUE> {
         let mut text = String::new();
         // The longest value fits.
-        let _ = self.write(key, &mut text);
+        let _ = self.write(key, &mut text.as_mut_view());
         text
     }
 

@@ -2,14 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::Cell;
-use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as SystemInstant};
 
@@ -151,11 +148,11 @@ fn run(port: &mut TTYPort, flash: &Mutex<Vec<u8>>, is_pulled: &AtomicBool) {
             match effect {
                 Effect::Store { ticket, key } => {
                     let value = board.edited().value(key);
-                    let result = ready(store.store(key, &value));
+                    let result = store.store(key, &value);
                     board.handle_stored(ticket, result, now());
                 }
                 Effect::EraseSettings { ticket } => {
-                    let result = ready(store.forget());
+                    let result = store.forget();
                     board.handle_stored(ticket, result, now());
                 }
                 Effect::Scan => {
@@ -214,15 +211,5 @@ const fn network(ssid: &'static str, rssi: i8, security: &'static str) -> FoundN
         rssi,
         channel: 6,
         security,
-    }
-}
-
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    loop {
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            return result;
-        }
     }
 }

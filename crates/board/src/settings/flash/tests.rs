@@ -86,17 +86,17 @@ fn store(flash: &mut CutFlash) -> SettingsStore<&mut CutFlash> {
 
 fn load(flash: &mut CutFlash) -> (Settings, Loaded) {
     let mut settings = Settings::default();
-    let loaded = ready(store(flash).load(&mut settings)).unwrap();
+    let loaded = store(flash).load(&mut settings).unwrap();
     (settings, loaded)
 }
 
 fn put(flash: &mut CutFlash, key: Key, value: &str) -> Result<(), StoreError> {
-    ready(store(flash).store(key, value))
+    store(flash).store(key, value)
 }
 
 /// Writes an item behind the store's back.
 fn put_raw(flash: &mut CutFlash, number: u16, value: &[u8]) {
-    ready(store(flash).put(number, value)).unwrap();
+    store(flash).put(number, value).unwrap();
 }
 
 #[test]
@@ -128,8 +128,7 @@ fn what_another_program_stored_is_kept_through_many_writes() {
     assert!(loaded.broken.is_empty());
     let mut store = store(&mut flash);
     for (number, value) in [(126, &b"from a newer program"[..]), (40_000, &[0xee; 100])] {
-        let found = ready(store.map.fetch_item::<&[u8]>(&mut store.buffer.0, &number));
-        assert_eq!(found.unwrap(), Some(value));
+        assert_eq!(store.fetch(number), Ok(Some(value)));
     }
 }
 
@@ -204,16 +203,13 @@ fn another_format_is_left_alone_until_it_is_forgotten() {
     let before = flash.bytes.clone();
     let mut settings = Settings::default();
     let mut store = store(&mut flash);
-    assert_eq!(ready(store.load(&mut settings)), Err(StoreError::Format));
+    assert_eq!(store.load(&mut settings), Err(StoreError::Format));
     assert_eq!(settings, Settings::default());
-    assert_eq!(
-        ready(store.store(Key::Role, "both")),
-        Err(StoreError::Format)
-    );
-    assert_eq!(ready(store.count_boot()), Err(StoreError::Format));
+    assert_eq!(store.store(Key::Role, "both"), Err(StoreError::Format));
+    assert_eq!(store.count_boot(), Err(StoreError::Format));
     assert_eq!(store.flash().bytes, before);
-    ready(store.forget()).unwrap();
-    ready(store.store(Key::Role, "subscriber")).unwrap();
+    store.forget().unwrap();
+    store.store(Key::Role, "subscriber").unwrap();
     assert_eq!(load(&mut flash).0.value(Key::Role), "subscriber");
 }
 
@@ -221,30 +217,30 @@ fn another_format_is_left_alone_until_it_is_forgotten() {
 fn starts_are_counted_and_the_count_outlives_the_settings() {
     let mut flash = CutFlash::new(3);
     for boot in 1..=40 {
-        assert_eq!(ready(store(&mut flash).count_boot()), Ok(boot));
+        assert_eq!(store(&mut flash).count_boot(), Ok(boot));
     }
     put(&mut flash, Key::Role, "publisher").unwrap();
-    ready(store(&mut flash).forget()).unwrap();
+    store(&mut flash).forget().unwrap();
     assert_eq!(load(&mut flash), (Settings::default(), Loaded::default()));
-    assert_eq!(ready(store(&mut flash).count_boot()), Ok(41));
+    assert_eq!(store(&mut flash).count_boot(), Ok(41));
 }
 
 #[test]
 fn the_light_is_kept_and_forgotten_with_the_settings() {
     let mut flash = CutFlash::new(3);
-    assert_eq!(ready(store(&mut flash).light()), Ok(None));
+    assert_eq!(store(&mut flash).light(), Ok(None));
     for on in [true, false, true] {
-        ready(store(&mut flash).store_light(on)).unwrap();
+        store(&mut flash).store_light(on).unwrap();
         let before = flash.worked;
-        ready(store(&mut flash).store_light(on)).unwrap();
+        store(&mut flash).store_light(on).unwrap();
         assert_eq!(flash.worked - before, 12, "as its documentation says");
-        assert_eq!(ready(store(&mut flash).light()), Ok(Some(on)));
+        assert_eq!(store(&mut flash).light(), Ok(Some(on)));
     }
     assert_eq!(load(&mut flash).1, Loaded::default(), "it is no setting");
-    ready(store(&mut flash).forget()).unwrap();
-    assert_eq!(ready(store(&mut flash).light()), Ok(None));
+    store(&mut flash).forget().unwrap();
+    assert_eq!(store(&mut flash).light(), Ok(None));
     put_raw(&mut flash, FORMAT, b"2");
-    assert_eq!(ready(store(&mut flash).light()), Err(StoreError::Format));
+    assert_eq!(store(&mut flash).light(), Err(StoreError::Format));
 }
 
 #[test]
@@ -254,13 +250,13 @@ fn power_may_fail_while_the_light_is_stored_and_it_has_the_old_state_or_the_new(
     let mut on = false;
     // Through every page, so that some of these erase one.
     for _ in 0..200 {
-        ready(store(&mut flash).store_light(on)).unwrap();
+        store(&mut flash).store_light(on).unwrap();
         for cut in 0..PAGE + 64 {
             let mut cut_off = flash.clone();
             cut_off.left = Some(cut);
-            let done = ready(store(&mut cut_off).store_light(!on));
+            let done = store(&mut cut_off).store_light(!on);
             cut_off.left = None;
-            let light = ready(store(&mut cut_off).light()).unwrap();
+            let light = store(&mut cut_off).light().unwrap();
             assert!(light == Some(!on) || (done.is_err() && light == Some(on)));
             assert_eq!(load(&mut cut_off).0.value(Key::Role), "publisher");
             if done.is_ok() {
@@ -402,7 +398,7 @@ fn power_may_fail_after_every_byte_and_nothing_that_was_saved_is_lost() {
             put(&mut cut, key, &text).unwrap_err();
             // And again, while the next start repairs that.
             cut.left = Some(left % 97);
-            let _ = ready(store(&mut cut).load(&mut Settings::default()));
+            let _ = store(&mut cut).load(&mut Settings::default());
             cut.left = None;
             check(&mut cut, &saved, Some((key, &text)));
             // And it goes on.
@@ -427,15 +423,15 @@ fn power_may_fail_while_everything_is_forgotten_and_it_is_all_or_nothing() {
     }
     full.worked = 0;
     let mut whole = full.clone();
-    ready(store(&mut whole).forget()).unwrap();
+    store(&mut whole).forget().unwrap();
     let mut kept = 0;
     for left in 0..whole.worked {
         let mut cut = full.clone();
         cut.left = Some(left);
-        ready(store(&mut cut).forget()).unwrap_err();
+        store(&mut cut).forget().unwrap_err();
         // Also while that is being finished.
         cut.left = Some(left / 2);
-        let _ = ready(store(&mut cut).load(&mut Settings::default()));
+        let _ = store(&mut cut).load(&mut Settings::default());
         cut.left = None;
         let (settings, loaded) = load(&mut cut);
         if settings == Settings::default() {
@@ -493,10 +489,10 @@ proptest! {
                     }
                 }
                 Step::Boot => {
-                    let _ = ready(store(&mut flash).count_boot());
+                    let _ = store(&mut flash).count_boot();
                 }
                 Step::Forget => {
-                    let done = ready(store(&mut flash).forget()).is_ok();
+                    let done = store(&mut flash).forget().is_ok();
                     flash.left = None;
                     if done || load(&mut flash).0 == Settings::default() {
                         saved.clear();
@@ -518,9 +514,9 @@ proptest! {
         for (page, marked) in marks.into_iter().enumerate() {
             flash.bytes[page * PAGE..][..WORD].fill(if marked { 0 } else { 0xff });
         }
-        let _ = ready(store(&mut flash).load(&mut Settings::default()));
+        let _ = store(&mut flash).load(&mut Settings::default());
         let _ = put(&mut flash, Key::Name, "lamp");
-        prop_assert_eq!(ready(store(&mut flash).forget()), Ok(()));
+        prop_assert_eq!(store(&mut flash).forget(), Ok(()));
         put(&mut flash, Key::Name, "lamp").unwrap();
         let (settings, _) = load(&mut flash);
         prop_assert_eq!(settings.name(), "lamp");
