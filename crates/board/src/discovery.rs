@@ -167,17 +167,23 @@ impl HomeAssistantTopic {
     }
 
     pub(crate) fn name(&self) -> TopicName<'_> {
-        TopicName::new(&self.0).unwrap_or_else(|_| unreachable!("{CHECKED}"))
+        let Ok(name) = TopicName::new(&self.0) else {
+            unreachable!("the prefix is checked when it is set");
+        };
+        name
     }
 
     pub(crate) fn filter(&self) -> TopicFilter<'_> {
-        TopicFilter::new(&self.0).unwrap_or_else(|_| unreachable!("{CHECKED}"))
+        let Ok(filter) = TopicFilter::try_from(self.name()) else {
+            unreachable!("the prefix is checked when it is set");
+        };
+        filter
     }
 
     fn new(text: fmt::Arguments<'_>) -> Self {
         let mut topic = String::new();
         // The capacity is that of the longest prefix.
-        let _ = topic.write_fmt(text);
+        let _ = topic.as_mut_view().write_fmt(text);
         Self(topic)
     }
 }
@@ -276,8 +282,6 @@ const CHUNK_LEN: usize = 128;
 /// Bytes of the longest prefix.
 pub(crate) const PREFIX_LEN: usize = 32;
 const TOPIC_LEN: usize = PREFIX_LEN + "/device/declic_".len() + 12 + "/config".len();
-
-const CHECKED: &str = "the prefix is checked when it is set";
 
 #[cfg(test)]
 mod tests;

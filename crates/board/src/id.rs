@@ -112,11 +112,17 @@ pub(crate) struct BoardTopic(String<{ 7 + 12 + 8 }>);
 
 impl BoardTopic {
     pub(crate) fn name(&self) -> TopicName<'_> {
-        TopicName::new(&self.0).unwrap_or_else(|_| unreachable!("{WELL_MADE}"))
+        let Ok(name) = TopicName::new(&self.0) else {
+            unreachable!("made of fixed words and hex digits");
+        };
+        name
     }
 
     pub(crate) fn filter(&self) -> TopicFilter<'_> {
-        TopicFilter::new(&self.0).unwrap_or_else(|_| unreachable!("{WELL_MADE}"))
+        let Ok(filter) = TopicFilter::try_from(self.name()) else {
+            unreachable!("made of fixed words and hex digits");
+        };
+        filter
     }
 }
 
@@ -128,8 +134,6 @@ fn joined<const N: usize>(before: &str, id: &BoardId, after: &str) -> String<N> 
         .write_fmt(format_args!("{before}{id}{after}"));
     text
 }
-
-const WELL_MADE: &str = "made of fixed words and hex digits";
 
 #[cfg(test)]
 mod tests {

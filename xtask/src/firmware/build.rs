@@ -76,7 +76,8 @@ fn own_cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Panics name the file they happened in: say that without naming the builder's directories.
+/// Panics name the file they happened in: say that without naming the builder's directories, which
+/// would also make the image larger.
 fn remapped_paths(root: &Path, target: &str) -> String {
     let home = env::var("CARGO_HOME").or_else(|_| {
         let home = env::var("HOME").or_else(|_| env::var("USERPROFILE"));
@@ -88,9 +89,17 @@ fn remapped_paths(root: &Path, target: &str) -> String {
     let flags: Vec<_> = registries
         .map(|entry| entry.path())
         .chain([root.to_path_buf()])
+        .chain(standard_library())
         .map(|path| format!("'--remap-path-prefix={}/='", path.display()))
         .collect();
     format!("target.{target}.rustflags=[{}]", flags.join(","))
+}
+
+/// Where the standard library's source lies, if it is installed.
+fn standard_library() -> Option<PathBuf> {
+    let rustc = Command::new("rustc").args(["--print", "sysroot"]).output();
+    let sysroot = String::from_utf8(rustc.ok()?.stdout).ok()?;
+    Some(Path::new(sysroot.trim()).join("lib/rustlib/src/rust"))
 }
 
 fn require_xtensa_toolchain() -> Result<(), Box<dyn Error>> {

@@ -425,12 +425,18 @@ impl LinkTopic {
 
     /// The topic, to publish to it.
     pub fn name(&self) -> TopicName<'_> {
-        TopicName::new(&self.0).unwrap_or_else(|_| unreachable!("{CHECKED}"))
+        let Ok(name) = TopicName::new(&self.0) else {
+            unreachable!("topic and pair are checked when they are set");
+        };
+        name
     }
 
     /// The topic, to subscribe to it.
     pub fn filter(&self) -> TopicFilter<'_> {
-        TopicFilter::new(&self.0).unwrap_or_else(|_| unreachable!("{CHECKED}"))
+        let Ok(filter) = TopicFilter::try_from(self.name()) else {
+            unreachable!("topic and pair are checked when they are set");
+        };
+        filter
     }
 }
 
@@ -501,7 +507,6 @@ pub(crate) fn shortened(text: &str) -> String<SHOWN_LEN> {
 /// Bytes of the longest value that a setting can have.
 pub const LONGEST_VALUE: usize = 96;
 
-const CHECKED: &str = "topic and pair are checked when they are set";
 const SHOWN_LEN: usize = 40;
 const LINK_TOPIC_LEN: usize = value::TOPIC_LEN + 1 + value::NAME_LEN;
 

@@ -68,10 +68,10 @@ macro_rules! properties {
             /// The first one, where there are several; `None` where the property is absent.
             #[inline]
             pub fn $getter(self) -> Option<$type> {
-                self.iter().find_map(|property| match property {
+                match self.first($id)? {
                     Property::$name(value) => Some(value),
                     _ => None,
-                })
+                }
             })*
         }
     };
@@ -172,6 +172,11 @@ impl Property<'_> {
 impl<'a> Item<'a> for Property<'a> {}
 
 impl<'a> Properties<'a> {
+    /// The first property with that identifier.
+    fn first(self, id: u8) -> Option<Property<'a>> {
+        self.iter().find(|property| property.id() == id)
+    }
+
     /// All user properties in order.
     pub fn user_properties(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.iter().filter_map(|property| match property {
