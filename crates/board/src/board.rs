@@ -182,6 +182,12 @@ use upkeep::Upkeep;
 /// once. What it sends on the link is decided when the broker has told the retained state, or has
 /// not within a second: another board may have pressed meanwhile.
 ///
+/// # A broker that lost its memory
+/// A broker that has no session for the board and, a second after the subscription, has told no
+/// retained state of the link may have lost it. A board that publishes and knows the state then
+/// tells it again, so that whoever comes later finds the light as it is. One that hears the state
+/// from another board within that second leaves it at that.
+///
 /// # Sessions
 /// The first connection after a start begins with a clean session, since nothing of an older one is
 /// known; identifiers of messages would be used twice otherwise. With MQTT 5 the later ones to the
@@ -205,6 +211,9 @@ pub struct Board<'b> {
     own: OwnMessages,
     unsent: Unsent,
     subscription: Subscription,
+    /// When the broker, which has lost the session, counts as having lost the link's state as well,
+    /// unless it tells one before.
+    forgotten_at: Option<Instant>,
     server: Server,
     /// Names the events of this run, together with their numbers.
     boot: u32,
@@ -271,6 +280,7 @@ enum Filters {
 struct Server {
     qos: QoS,
     retain: bool,
+    has_session: bool,
 }
 
 impl<'b> Board<'b> {
@@ -295,7 +305,9 @@ impl<'b> Board<'b> {
             own: OwnMessages::default(),
             unsent: Unsent::default(),
             subscription: Subscription::None,
+            forgotten_at: None,
             server: Server {
+                has_session: false,
                 qos: QoS::ExactlyOnce,
                 retain: true,
             },
@@ -420,6 +432,7 @@ impl<'b> Board<'b> {
         }
         self.handle_upkeep_timeout();
         self.handle_sleep_timeout();
+        self.handle_forgotten_timeout();
         self.handle_info_timeout();
         self.handle_discovery_timeout();
         self.client.handle_timeout(self.now);
@@ -521,6 +534,7 @@ impl<'b> Board<'b> {
             self.status_light().map(|(_, until)| until),
             self.poll_sleep_timeout(),
             self.info_at.filter(|_| self.is_connected()),
+            self.forgotten_at,
         ]
         .into_iter()
         .flatten()

@@ -14,10 +14,7 @@ use crate::{BoardId, Cause, Connection, Notice, Settings};
 
 /// An event without its borrow of the receive buffer.
 enum Heard {
-    Connected {
-        session_present: bool,
-        server: Server,
-    },
+    Connected(Server),
     /// What it says, and whether it was retained.
     Link(bool, bool),
     Led(Command, bool),
@@ -44,10 +41,7 @@ impl Board<'_> {
             Event::Connected {
                 session_present,
                 properties,
-            } => Heard::Connected {
-                session_present,
-                server: Server::from_properties(properties),
-            },
+            } => Heard::Connected(Server::new(session_present, properties)),
             Event::Message { publish, remaining } => {
                 let link_topic = self.link_topic.name();
                 Heard::from_message(&publish, remaining, &self.settings, link_topic, self.id)
@@ -75,14 +69,12 @@ impl Board<'_> {
 
     fn handle_heard(&mut self, heard: Heard) {
         match heard {
-            Heard::Connected {
-                session_present,
-                server,
-            } if self.link.connection() == Connection::Handshake => {
+            Heard::Connected(server) if self.link.connection() == Connection::Handshake => {
                 self.server = server;
-                self.handle_accepted(session_present);
+                self.handle_accepted();
             }
             Heard::Link(on, retained) => {
+                self.forgotten_at = None;
                 self.light.is_restoring &= retained;
                 if self.own.hear(on, self.now) {
                     self.follow(on);
@@ -135,7 +127,7 @@ impl Board<'_> {
                 // The board ended it itself and has said so.
                 _ => {}
             },
-            Heard::Connected { .. } | Heard::Nothing => {}
+            Heard::Connected(_) | Heard::Nothing => {}
         }
     }
 
@@ -147,7 +139,7 @@ impl Board<'_> {
         self.notice(Notice::PublishRefused(reason));
     }
 
-    fn handle_accepted(&mut self, session_present: bool) {
+    fn handle_accepted(&mut self) {
         let version = self.link.version();
         self.link.accepted(self.now);
         let keeps_session = version == ProtocolVersion::V5;
@@ -160,11 +152,12 @@ impl Board<'_> {
         self.discovery_connected();
         self.notice(Notice::Connected {
             version,
-            session_present,
+            session_present: self.server.has_session,
         });
         // Also where a session is present: it may be one without subscriptions, made for a CONNECT
         // of which the answer was lost. What is retained comes once more with that.
         self.subscription = Subscription::Wanted(Filters::All);
+        self.forgotten_at = None;
         if self.client.in_flight() == 0 {
             self.own.clear();
         }
@@ -189,6 +182,7 @@ impl Board<'_> {
             self.expect_link_state();
             if filters == Filters::All {
                 self.notice(Notice::Subscribed);
+                self.expect_memory();
             }
             Subscription::Accepted
         };
@@ -204,8 +198,9 @@ impl Board<'_> {
 }
 
 impl Server {
-    fn from_properties(properties: Properties<'_>) -> Self {
+    fn new(has_session: bool, properties: Properties<'_>) -> Self {
         Self {
+            has_session,
             qos: properties.maximum_qos().unwrap_or(QoS::ExactlyOnce),
             retain: properties.retain_available().unwrap_or(true),
         }

@@ -8,6 +8,7 @@ use declic_mqtt::{PacketId, ProtocolVersion, QoS, ReasonCode};
 use heapless::String;
 
 use super::discovery::is_announced;
+use super::sleeping::RETAINED_TIME;
 use super::{Board, Filters, OFFLINE, ONLINE, Subscription};
 use crate::discovery::{Escaped, HomeAssistantTopic};
 use crate::id::Leaf;
@@ -93,10 +94,28 @@ impl Board<'_> {
             Sent::GivenUp => self.unsent.link = false,
             Sent::Taken(id) => {
                 self.unsent.link = false;
+                self.forgotten_at = None;
                 let echo = self.link.version() == ProtocolVersion::V3_1_1;
                 self.own.sent(id, echo, self.now);
             }
         }
+    }
+
+    /// Waits for the link's state from a broker that may have lost it, if this board could tell it.
+    pub(super) fn expect_memory(&mut self) {
+        let can_tell = self.role().publishes()
+            && self.settings.retain()
+            && self.server.retain
+            && self.state.is_some()
+            && self.own.count() == 0;
+        let is_suspect = !self.server.has_session && !self.unsent.link;
+        self.forgotten_at = (is_suspect && can_tell).then(|| self.now + RETAINED_TIME);
+    }
+
+    /// The broker has told no state in time: it is told what this board knows.
+    pub(super) fn handle_forgotten_timeout(&mut self) {
+        let is_over = self.forgotten_at.take_if(|at| *at <= self.now).is_some();
+        self.unsent.link |= is_over && self.is_connected();
     }
 
     /// Once nothing of its own is on the way, a board that heard another state meanwhile finds out

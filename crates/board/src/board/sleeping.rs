@@ -203,7 +203,7 @@ impl Board<'_> {
 }
 
 /// How long the retained state may take behind the answer to the subscription.
-const RETAINED_TIME: Duration = Duration::from_secs(1);
+pub(super) const RETAINED_TIME: Duration = Duration::from_secs(1);
 
 /// How long a board tries to send before it sleeps all the same.
 const AWAKE_LIMIT: Duration = Duration::from_secs(60);

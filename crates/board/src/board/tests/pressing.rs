@@ -368,6 +368,64 @@ fn an_older_state_from_the_broker_does_not_undo_a_press_made_offline() {
 }
 
 #[test]
+fn a_state_that_the_broker_lost_is_told_again_and_one_that_it_has_is_not() {
+    for (version, present, retained, again) in [
+        ("5", false, None, Some("ON qos1 retain")),
+        ("3.1.1", false, None, Some("ON qos1 retain")),
+        // Another board has pressed meanwhile.
+        ("5", false, Some("OFF"), None),
+        ("5", false, Some("ON"), None),
+        // Somebody has taken it away: the broker lost nothing.
+        ("5", true, None, None),
+    ] {
+        let mut bench = Bench::connected(&[("mqtt", version), ("topics", "none")]);
+        bench.press();
+        bench.pass(Duration::from_secs(2));
+        bench.answers.session_present = present;
+        bench.reconnect();
+        bench.forget();
+        if let Some(state) = retained {
+            bench.retained(LINK, state);
+        }
+        bench.pass(Duration::from_secs(10));
+        let sent = bench.sent_on(LINK);
+        assert_eq!(sent.len(), usize::from(again.is_some()), "{sent:?}");
+        assert!(again.is_none_or(|again| sent[0].starts_with(again)));
+        assert!(!bench.board.has_unsent());
+    }
+}
+
+#[test]
+fn only_a_board_that_publishes_and_knows_the_state_tells_it_again() {
+    for settings in [
+        &[("role", "subscriber")][..],
+        &[("role", "both"), ("retain", "off")],
+    ] {
+        let mut bench = Bench::connected(settings);
+        bench.message(LINK, "ON");
+        bench.reconnect();
+        bench.forget();
+        bench.pass(Duration::from_secs(10));
+        assert_eq!(bench.sent_on(LINK), [""; 0], "{settings:?}");
+    }
+    let mut new = Bench::connected(&[]);
+    new.pass(Duration::from_secs(10));
+    assert_eq!(new.sent_on(LINK), [""; 0]);
+}
+
+#[test]
+fn a_connection_that_ends_before_the_broker_has_told_its_state_tells_nothing_by_itself() {
+    let mut bench = Bench::connected(&[("topics", "none")]);
+    bench.message(LINK, "ON");
+    bench.reconnect();
+    bench.close();
+    bench.forget();
+    bench.wait_for_attempt();
+    bench.pass(Duration::from_secs(5));
+    assert!(!bench.board.has_unsent());
+}
+
+#[test]
 fn a_payload_that_is_neither_on_nor_off_changes_nothing() {
     let mut bench = Bench::connected(&[("role", "subscriber")]);
     bench.message(LINK, "purple");
