@@ -54,8 +54,8 @@ use crate::Handle;
 use crate::client_side::{Identity, Tls, Trust};
 use link::Link;
 
-/// A bridge to another broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A bridge to another broker. Its `Debug` leaves out the password.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BridgeConfig {
     /// What it is called, here and in logs; each bridge has another name.
     pub name: String,
@@ -92,6 +92,20 @@ pub struct BridgeConfig {
     pub packet_size: usize,
     /// Which topics go over it.
     pub rules: Vec<Rule>,
+}
+
+impl fmt::Debug for BridgeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeConfig")
+            .field("name", &self.name)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("client_id", &self.client_id)
+            .field("user_name", &self.user_name)
+            .field("version", &self.version)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for BridgeConfig {
@@ -419,6 +433,17 @@ mod tests {
         assert_eq!(out.name, "b-out");
         config.rules.drain(..2);
         assert_eq!(config.links().len(), 1);
+    }
+
+    #[test]
+    fn the_password_is_in_no_debug_output() {
+        let config = BridgeConfig {
+            user_name: "ann".to_owned(),
+            password: Some("secret".to_owned()),
+            ..BridgeConfig::default()
+        };
+        let text = format!("{config:?}");
+        assert!(text.contains("ann") && !text.contains("secret"), "{text}");
     }
 
     #[test]
