@@ -3,6 +3,7 @@
 import pytest
 
 from brokers import HOST, UNDER_TEST
+from peers import Over
 from process import wait_until
 
 pytestmark = pytest.mark.skipif(UNDER_TEST != "declic", reason="bridges of our broker")
@@ -98,3 +99,32 @@ def test_the_state_is_told_under_mosquittos_topic(pair, peer_of):
     far.kill()
     assert here.receive().payload == b"0"
     wait_until(lambda: "$SYS/broker/connection/far/state" in near.ctl("retained", "$SYS/broker/connection/#"), "listed")
+
+
+def test_over_tls_with_a_certificate_of_its_own(start_broker, authority, stranger, peer_of):
+    directory = authority.directory
+    far = start_broker("mosquitto", configuration=f"""cafile {authority.ca}
+certfile {directory}/server.pem
+keyfile {directory}/server.key
+require_certificate true
+use_identity_as_username true""")
+    topics = {"filter": "data/#", "qos": 1}
+    lamp = {"ca": authority.ca, "certificate": directory / "lamp.pem", "key": directory / "lamp.key"}
+    near = start_broker("declic", configuration=bridge(far.port, topics, **lamp))
+    near.process.expect("bridge connected", stream="err")
+    far.process.expect("u'lamp'", stream="err")
+    here = peer_of("paho", 5, on=near).connect()
+    there = peer_of("paho", 5, on=far).connect(over=Over(far.port, authority.ca, directory / "lamp.pem"))
+    there.subscribe("data/up", qos=1)
+    here.publish("data/up", b"up", qos=1)
+    assert there.receive().payload == b"up"
+    # Without one, with that of somebody else, and where nobody vouches for the other broker.
+    other = {"certificate": stranger.directory / "lamp.pem", "key": stranger.directory / "lamp.key"}
+    for keys, words in (
+        ({"ca": authority.ca}, "it wants a client certificate"),
+        ({"ca": authority.ca, **other}, "it does not take this client certificate"),
+        ({**lamp, "ca": stranger.ca}, "nobody who is trusted vouches for its certificate"),
+    ):
+        refused = start_broker("declic", configuration=bridge(far.port, topics, **keys))
+        refused.process.expect(words, stream="err")
+        assert not any("bridge connected" in line for line in refused.process.lines("err"))

@@ -7,7 +7,7 @@ use mio::event::Source;
 use mio::net::TcpStream;
 
 #[cfg(feature = "tls")]
-use crate::client_side::{Tls, TlsSession};
+use crate::client_side::{Tls, TlsFailure, TlsSession};
 
 /// A connection that is being made, or is there.
 #[derive(Debug)]
@@ -73,7 +73,11 @@ impl Transport {
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            return tls.receive(&mut self.stream, buffer);
+            let received = tls.receive(&mut self.stream, buffer);
+            return received.map_err(|error| match TlsFailure::of(&error) {
+                Some(failure) => io::Error::other(failure),
+                None => error,
+            });
         }
         loop {
             return match self.stream.read(buffer) {

@@ -212,6 +212,19 @@ mod tests {
         let text = format!("{text}{topic}{text}{topic}");
         let expected = "f:6:1: bridge \"a\": there is another bridge of this name";
         assert_eq!(mistake(&text), expected);
+        let alone = "certificate = \"c.pem\"\n";
+        let text = format!("[[bridge]]\nname = \"a\"\nhost = \"h\"\n{alone}{topic}");
+        assert!(
+            mistake(&text).contains("needs its key"),
+            "{}",
+            mistake(&text)
+        );
+        let text = text.replace(alone, &format!("{alone}key = \"c.key\"\n"));
+        assert!(
+            mistake(&text).contains("ca says whom"),
+            "{}",
+            mistake(&text)
+        );
         let text = "[bridge]\nname = \"a\"\n";
         assert!(mistake(text).contains("each begun with [[bridge]]"));
         let text =

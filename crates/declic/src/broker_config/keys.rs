@@ -323,6 +323,18 @@ pub const BRIDGE: &[Key<BridgeSettings>] = &[
          then. On Debian, those that browsers trust are in /etc/ssl/certs/ca-certificates.crt."
     ),
     key!(
+        "certificate",
+        File: Option<std::path::PathBuf>,
+        bridge.certificate,
+        "The bridge's own certificate, in a file of PEM, where the other broker wants one. Needs `ca`."
+    ),
+    key!(
+        "key",
+        File: Option<std::path::PathBuf>,
+        bridge.key,
+        "The key of its certificate, in a file of PEM."
+    ),
+    key!(
         "client_id",
         Text: String,
         bridge.client_id,

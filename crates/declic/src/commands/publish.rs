@@ -21,7 +21,7 @@ use crate::stdin::{Input, Stdin};
 
 /// Publish messages to a topic
 ///
-/// The flags are those of mosquitto_pub, without TLS, proxies and Unix sockets. With QoS 1 and 2 the command ends when the broker has
+/// The flags are those of mosquitto_pub, without proxies, Unix sockets and TLS by a shared key. With QoS 1 and 2 the command ends when the broker has
 /// acknowledged everything; a message that it refuses is an error.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -535,4 +535,6 @@ Examples:
   Each line as a message:
     sensor | declic pub -t home/temperature -l
   To another machine, with a password:
-    DECLIC_PASSWORD=secret declic pub -h 192.168.1.20 -u declic -t esp32/data -m OFF";
+    DECLIC_PASSWORD=secret declic pub -h 192.168.1.20 -u declic -t esp32/data -m OFF
+  Encrypted, to a broker whose certificate ca.pem vouches for:
+    declic pub -h broker.local --cafile ca.pem -t esp32/data -m ON";

@@ -20,7 +20,7 @@ use crate::property_args::keep;
 
 /// Subscribe to topics and print the messages
 ///
-/// The flags are those of mosquitto_sub, without TLS, proxies and Unix sockets. A lost connection is made again, with growing pauses;
+/// The flags are those of mosquitto_sub, without proxies, Unix sockets and TLS by a shared key. A lost connection is made again, with growing pauses;
 /// Ctrl-C ends the command in good order. Messages of any size are printed as they come.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true, disable_version_flag = true, after_long_help = EXAMPLES)]
