@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import socket
 import subprocess
 
@@ -19,6 +20,20 @@ def free_port():
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return listener.getsockname()[1]
+
+
+def quiet_port():
+    """A free port below those that outgoing connections have.
+
+    Mosquitto's WebSocket listener does not start on a port of which an old connection is in TIME_WAIT."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind((HOST, port))
+                return port
+            except OSError:
+                continue
 
 
 class Broker:
@@ -116,7 +131,7 @@ class MosquittoBroker(Broker):
             self.listener = listener
         asked = self.port
         for _ in range(5):
-            self.port = asked or free_port()
+            self.port = asked or (quiet_port() if "websockets" in self.listener else free_port())
             self.process = Process([MOSQUITTO, "-c", self._configuration()])
             if self._ready():
                 return self
