@@ -51,7 +51,7 @@ pub struct Config {
     /// names no page, and need not be here either.
     pub web_origins: Vec<String>,
     /// Threads for TLS, WebSocket and HTTP, and as many for hashing passwords; 0 for one per core,
-    /// four at most.
+    /// four at most, and sixteen for passwords.
     pub threads: usize,
     /// Who may connect.
     pub access: Access,
@@ -110,11 +110,22 @@ impl Config {
         }
     }
 
-    /// Threads for what has threads of its own.
-    #[cfg(any(feature = "tls", feature = "http", feature = "hashes"))]
+    /// Threads for TLS, WebSocket and HTTP.
+    #[cfg(any(feature = "tls", feature = "http"))]
     pub(crate) fn workers(&self) -> usize {
+        self.one_per_core(4)
+    }
+
+    /// Threads for hashing passwords: all cores, since nobody is served before his is hashed.
+    #[cfg(feature = "hashes")]
+    pub(crate) fn hashing_workers(&self) -> usize {
+        self.one_per_core(16)
+    }
+
+    #[cfg(any(feature = "tls", feature = "http", feature = "hashes"))]
+    fn one_per_core(&self, most: usize) -> usize {
         match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, |count| count.get().min(4)),
+            0 => std::thread::available_parallelism().map_or(1, |count| count.get().min(most)),
             threads => threads,
         }
     }

@@ -100,7 +100,7 @@ pub use engine::{
     RetainedPage, Rights, SlowConsumer, Stats, Ticket,
 };
 #[cfg(feature = "hashes")]
-pub use hashes::{HashError, hash_password};
+pub use hashes::{HashError, generate_password, hash_generated_password, hash_password};
 pub use server::{
     BackupError, BindError, Broker, Client, Clients, Handle, ReloadError, RunError, Stopped,
 };

@@ -7,7 +7,9 @@ mod transports;
 
 use std::fmt::Write as _;
 
-use declic_broker::{Access, Config, ReloadError, Tls, hash_password};
+use declic_broker::{
+    Access, Config, ReloadError, Tls, generate_password, hash_generated_password, hash_password,
+};
 use declic_mqtt::packet::{ConnAck, Connect, Packet};
 use declic_mqtt::{ProtocolVersion, QoS, ReasonCode};
 use harness::Client;
@@ -122,6 +124,24 @@ fn many_clients_of_one_user_are_checked_together() {
             |packet| matches!(packet, Packet::ConnAck(one) if one.reason == ReasonCode::Success),
         );
     }
+}
+
+#[test]
+fn a_generated_password_lets_in_and_no_other_one() {
+    let files = Files::new();
+    let password = generate_password().expect("random bytes");
+    let hash = hash_generated_password(&password).expect("random bytes");
+    files.write("users", &format!("lamp:{hash}"));
+    let broker = start(files, false, false);
+    let mut lamp = broker.open(Transport::Tcp);
+    let right = login("lamp", "lamp", &password);
+    assert_eq!(outcome(&mut lamp, &right), ReasonCode::Success);
+    let mut other = broker.open(Transport::Tcp);
+    let wrong = login("other", "lamp", &password[1..]);
+    assert_eq!(
+        outcome(&mut other, &wrong),
+        ReasonCode::BadUserNameOrPassword
+    );
 }
 
 #[test]

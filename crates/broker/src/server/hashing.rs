@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::passwords::{Answer, REFUSED};
 use super::{Handle, admission};
-use crate::hashes::Hash;
+use crate::hashes::{Hash, Memory};
 use crate::{Identity, Ticket};
 
 /// Checks passwords elsewhere, each name and password once.
@@ -82,8 +82,9 @@ impl Hashing {
             std::thread::Builder::new()
                 .name(format!("passwords-{number}"))
                 .spawn(move || {
-                    while let Some(job) = queue.take() {
-                        let is_right = job.hash.is_of(&job.password) && job.exists;
+                    let mut memory = Memory::default();
+                    while let Some(job) = queue.take(|| memory = Memory::default()) {
+                        let is_right = job.hash.is_of(&job.password, &mut memory) && job.exists;
                         let told = broker.verified(job.digest, job.epoch, is_right);
                         if told.is_err() {
                             return;
@@ -220,8 +221,9 @@ impl Queue {
         true
     }
 
-    /// The next one, once there is one. `None` at the end.
-    fn take(&self) -> Option<Job> {
+    /// The next one, once there is one; before it is waited for, `rest` is called. `None` at the
+    /// end.
+    fn take(&self, mut rest: impl FnMut()) -> Option<Job> {
         let mut state = self.lock();
         loop {
             if state.stop {
@@ -230,6 +232,7 @@ impl Queue {
             if let Some(job) = state.next() {
                 return Some(job);
             }
+            rest();
             state = self
                 .changed
                 .wait(state)
@@ -332,7 +335,7 @@ mod tests {
             assert!(queue.put(job(number), ip(&format!("2001:db8::{number}"))));
         }
         assert!(queue.put(job(100), ip("192.0.2.1")));
-        let order = [queue.take(), queue.take()].map(|job| job.expect("a job").digest[0]);
+        let order = [queue.take(|| {}), queue.take(|| {})].map(|job| job.expect("a job").digest[0]);
         assert_eq!(order, [1, 100]);
     }
 

@@ -182,7 +182,7 @@ impl Broker {
         engine.set_rights(rights);
         #[cfg(feature = "hashes")]
         let (threads, hashing) = (
-            config.workers(),
+            config.hashing_workers(),
             hashing::Hashing::new().map_err(BindError::system)?,
         );
         let (users, anonymous) = match &config.access {

@@ -173,7 +173,8 @@ pub const SECTIONS: &[Section] = &[
                 "threads",
                 Count: usize,
                 threads,
-                "Threads for TLS, WebSocket and HTTP; 0 for one per core, four at most."
+                "Threads for TLS, WebSocket and HTTP, and as many for hashing passwords; 0 for one per \
+                 core, four at most, and sixteen for passwords."
             ),
         ],
     },

@@ -288,6 +288,13 @@ fn passwd_makes_users_whom_the_broker_knows() {
     assert!(error.contains("there is no user \"bob\""), "{error}");
     let error = run(declic(&["broker", "passwd", "-D", &users, "ann"]), b"").error(2);
     assert!(error.contains("there is at least one user"), "{error}");
+    let made = run(
+        declic(&["broker", "passwd", "--generate", &users, "lamp"]),
+        b"",
+    );
+    assert_eq!(made.text().0.trim_end().len(), 32);
+    let text = std::fs::read_to_string(&users).expect("a file");
+    assert!(text.contains("\nlamp:$6$"), "{text}");
     let error = run(declic(&["broker", "passwd", &users, "a:b"]), b"x\n").error(2);
     assert!(error.contains("has no `:` in it"), "{error}");
 }

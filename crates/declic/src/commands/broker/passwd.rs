@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use declic_broker::{Users, hash_password};
+use declic_broker::{HashError, Users, generate_password, hash_generated_password, hash_password};
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -24,6 +24,11 @@ pub struct Args {
     /// The user's name
     user: String,
 
+    /// Make a password that nobody can guess, and print it: for boards, of which thousands may
+    /// connect at once, since it needs no slow hash
+    #[arg(long, conflicts_with = "delete")]
+    generate: bool,
+
     /// Delete the user
     #[arg(short = 'D', long)]
     delete: bool,
@@ -40,9 +45,15 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         // What is broken is not made worse.
         Users::parse(&text).map_err(|error| failed(&args.file).because(error))?;
     }
-    let entry = match args.delete {
-        true => None,
-        false => Some(entry(&args.user)?),
+    let mut generated = None;
+    let entry = if args.delete {
+        None
+    } else if args.generate {
+        let (password, entry) = generate(&args.user)?;
+        generated = Some(password);
+        Some(entry)
+    } else {
+        Some(entry(&args.user)?)
     };
     let Some(changed) = change(&text, &args.user, entry.as_deref()) else {
         return Err(failed(&args.file).because(format!("there is no user {:?}", args.user)));
@@ -53,6 +64,10 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
             .remedy("A user's name is not empty and has no `:` in it; there is at least one user.")
     })?;
     write(&args.file, &changed).map_err(|error| failed(&args.file).because(error))?;
+    if let Some(password) = generated {
+        printer.line(password)?;
+        return Ok(ExitCode::Success);
+    }
     let done = if args.delete { "deleted" } else { "set" };
     printer.line(format_args!("user {} {done}", args.user))?;
     Ok(ExitCode::Success)
@@ -61,12 +76,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
 /// The line of a user, with a password that is asked for.
 fn entry(user: &str) -> Result<String, Error> {
     let no_password = |cause: &str| Error::new(ExitCode::Usage, "no password").because(cause);
-    if user.is_empty() || user.contains([':', '\n', '\r']) || user.starts_with('#') {
-        return Err(
-            Error::new(ExitCode::Usage, format!("can't name a user {user:?}"))
-                .because("a name is not empty, has no `:` in it, and does not begin with #"),
-        );
-    }
+    check_name(user)?;
     let password = if io::stdin().is_terminal() {
         let ask = |prompt: &str| {
             rpassword::prompt_password(prompt).map_err(|error| no_password(&error.to_string()))
@@ -88,14 +98,31 @@ fn entry(user: &str) -> Result<String, Error> {
     if password.is_empty() {
         return Err(no_password("it is empty"));
     }
-    let hash = hash_password(password.as_bytes()).map_err(|error| {
-        Error::new(
-            ExitCode::Failure,
-            format!("can't set the password of {user}"),
-        )
-        .because(error)
-    })?;
+    let hash = hash_password(password.as_bytes()).map_err(|error| not_set(user, &error))?;
     Ok(format!("{user}:{hash}"))
+}
+
+/// A new password, and the line of the user with it.
+fn generate(user: &str) -> Result<(String, String), Error> {
+    check_name(user)?;
+    let password = generate_password().map_err(|error| not_set(user, &error))?;
+    let hash = hash_generated_password(&password).map_err(|error| not_set(user, &error))?;
+    Ok((password, format!("{user}:{hash}")))
+}
+
+fn check_name(user: &str) -> Result<(), Error> {
+    if user.is_empty() || user.contains([':', '\n', '\r']) || user.starts_with('#') {
+        return Err(
+            Error::new(ExitCode::Usage, format!("can't name a user {user:?}"))
+                .because("a name is not empty, has no `:` in it, and does not begin with #"),
+        );
+    }
+    Ok(())
+}
+
+fn not_set(user: &str, error: &HashError) -> Error {
+    let what = format!("can't set the password of {user}");
+    Error::new(ExitCode::Failure, what).because(error)
 }
 
 /// The text with another line for the user; with none to delete it. `None` when there is no such
