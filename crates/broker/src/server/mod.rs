@@ -511,7 +511,7 @@ impl Broker {
                             self.engine.handle_bytes(conn, &buffer[..count], now);
                         }
                         let after = std::time::Instant::now();
-                        socket.weigh(after - before);
+                        socket.weigh(count, buffer.len(), after - before);
                         before = after;
                         if socket.readable {
                             self.readable.list(socket);

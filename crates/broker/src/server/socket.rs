@@ -66,7 +66,7 @@ impl Socket {
             hung_up: false,
             lingering: false,
             heavy: false,
-            shift: 0,
+            shift: FIRST_HALVINGS,
         }
     }
 
@@ -92,13 +92,14 @@ impl Socket {
         }
     }
 
-    /// What was received last has been dealt with in `took`. Bytes say little about the work behind
-    /// them: a ping has two, and a subscription is searched for in all that is retained.
-    pub(super) fn weigh(&mut self, took: Duration) {
+    /// `count` bytes that were received last have been dealt with in `took`. Bytes say little about
+    /// the work behind them: a ping has two, and a subscription is searched for in all that is
+    /// retained.
+    pub(super) fn weigh(&mut self, count: usize, buffer_len: usize, took: Duration) {
         self.heavy = took > HEAVY;
         if took > 4 * HEAVY {
             self.shift = (self.shift + 1).min(MOST_HALVINGS);
-        } else if took < HEAVY {
+        } else if !self.heavy && count == buffer_len >> self.shift {
             self.shift = self.shift.saturating_sub(1);
         }
     }
@@ -172,6 +173,8 @@ pub(super) fn ask_after(stream: &TcpStream, time: Duration) -> io::Result<()> {
 
 /// What takes longer than this is put behind what does not.
 const HEAVY: Duration = Duration::from_micros(100);
+/// Of a buffer of 64 KiB, first 4 KiB are used, and more once that is known to be little work.
+const FIRST_HALVINGS: u8 = 4;
 /// 64 KiB become 1 KiB.
 const MOST_HALVINGS: u8 = 6;
 /// Between two questions that were not answered.

@@ -27,6 +27,8 @@ pub struct Attack {
     pub stop: AtomicBool,
     /// Connections that the broker ended, or did not take.
     pub ended: AtomicUsize,
+    /// Bytes that a flood has sent, those of its CONNECTs where it is one of connections.
+    pub sent: AtomicUsize,
 }
 
 impl Attack {
@@ -37,6 +39,7 @@ impl Attack {
             is_ready: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             ended: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
         }
     }
 
@@ -192,7 +195,9 @@ impl Attack {
                 self.ended.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            stream.write_all(&connect_packet(&format!("brief{number}"), true)?)?;
+            let connect = connect_packet(&format!("brief{number}"), true)?;
+            stream.write_all(&connect)?;
+            self.sent.fetch_add(connect.len(), Ordering::Relaxed);
             streams.push_back(stream);
             if streams.len() > self.count {
                 streams.pop_front();
@@ -221,6 +226,7 @@ impl Attack {
                         if line.is_sent() {
                             progress = true;
                             fill(number, &mut line.out)?;
+                            self.sent.fetch_add(line.out.len(), Ordering::Relaxed);
                         }
                         line.read(&mut buffer, |_, _, _| Ok(()))
                     }),

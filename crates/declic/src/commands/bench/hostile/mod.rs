@@ -77,6 +77,8 @@ pub struct Outcome {
     pub count: usize,
     /// Connections of theirs that the broker ended, or did not take.
     pub ended: usize,
+    /// Bytes that they sent, where they flood.
+    pub sent: usize,
     /// Bytes of resident memory: before, at the peak, after they had left.
     pub memory: [u64; 3],
     /// How long the others' messages took, 50th and 99th percentile: before, and meanwhile.
@@ -208,6 +210,7 @@ fn measure(row: Row, peer: &Peer, count: usize, time: Duration) -> io::Result<Ou
     Ok(Outcome {
         count,
         ended: attack.ended.load(Ordering::Relaxed),
+        sent: attack.sent.load(Ordering::Relaxed),
         memory: [before, peak, after],
         latency: [percentiles(undisturbed), percentiles(took.clone())],
         messages: took.len() + lost,

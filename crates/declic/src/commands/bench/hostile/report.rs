@@ -184,7 +184,13 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-const LINES: [Line; 4] = [
+const LINES: [Line; 5] = [
+    Line {
+        title: "what they sent, and how many of them were thrown out",
+        name: "sent bytes",
+        show: |outcome| format!("{}, {}", megabytes(outcome.sent as u64), outcome.ended),
+        figure: |outcome| outcome.sent as f64,
+    },
     Line {
         title: "resident memory before → peak → after",
         name: "peak bytes",
