@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod bind;
 mod durable;
 #[cfg(any(feature = "tls", feature = "http"))]
 mod front;
@@ -18,6 +19,7 @@ mod memory;
 mod pair;
 mod passwords;
 mod peer;
+mod readable;
 mod reload;
 mod socket;
 mod sys_topics;
@@ -28,16 +30,15 @@ pub(crate) mod websocket;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use declic_mqtt::Instant;
 #[cfg(feature = "hashes")]
 use declic_mqtt::ReasonCode;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use tracing::{debug, info, warn};
 
 pub use admin::{Client, Clients};
@@ -46,19 +47,17 @@ pub use handle::{Handle, Stopped};
 pub use listener::BindError;
 pub use reload::ReloadError;
 
-use crate::store::Store;
 use crate::store::worker::Worker;
-use crate::{
-    Access, Authenticate, CloseReason, Config, ConnId, Effect, Engine, Identity, Stats, Users,
-};
+use crate::{Authenticate, CloseReason, ConnId, Effect, Engine, Identity, Stats, Users};
 use admission::Admission;
+use bind::Addresses;
 #[cfg(any(feature = "tls", feature = "http"))]
-use front::{Front, Shared, Speech};
+use front::Front;
 use handle::Command;
 use listener::Listener;
 use passwords::Passwords;
 use peer::Peer;
-use reload::Sources;
+use readable::Readable;
 use socket::{Received, Socket};
 use sys_topics::SysTopics;
 
@@ -110,23 +109,6 @@ pub struct Broker {
     stop_at: Option<Instant>,
 }
 
-/// Sockets to read from, in turn. Who sends much must not keep those waiting who send little.
-#[derive(Debug, Default)]
-struct Readable {
-    light: VecDeque<ConnId>,
-    /// Those that were [heavy](Socket::weigh) when they were read from last.
-    heavy: VecDeque<ConnId>,
-}
-
-/// Where a broker listens, each in the order of the configuration.
-#[derive(Debug, Default)]
-struct Addresses {
-    tcp: Vec<SocketAddr>,
-    tls: Vec<SocketAddr>,
-    http: Vec<SocketAddr>,
-    https: Vec<SocketAddr>,
-}
-
 /// The event loop failed.
 #[derive(Debug)]
 pub struct RunError(io::Error);
@@ -144,150 +126,6 @@ impl std::error::Error for RunError {
 }
 
 impl Broker {
-    /// Opens all listeners. From then on clients can connect; they are served by [`Self::run`].
-    ///
-    /// # Errors
-    /// [`BindError`] names the address and the cause, or what is wrong with the store.
-    pub fn bind(config: Config) -> Result<Self, BindError> {
-        #[cfg(feature = "store")]
-        if let Some(settings) = &config.store {
-            let store = crate::DirectoryStore::open(settings).map_err(BindError::store)?;
-            return Self::bind_with(config, Some(Box::new(store)));
-        }
-        Self::bind_with(config, None)
-    }
-
-    /// The same with a store of one's own.
-    ///
-    /// # Errors
-    /// [`BindError`] names the address and the cause, or what is wrong with the store.
-    pub fn bind_with_store(config: Config, store: Box<dyn Store>) -> Result<Self, BindError> {
-        Self::bind_with(config, Some(store))
-    }
-
-    fn bind_with(config: Config, mut store: Option<Box<dyn Store>>) -> Result<Self, BindError> {
-        let mut engine = Engine::new(config.limits.clone(), config.hash_seed)
-            .with_response_information(&config.response_prefix);
-        let sources = Sources::load(&config)?;
-        let rights = sources.rights()?;
-        let wants_names = rights.is_some()
-            || !matches!(config.access, Access::Anonymous)
-            || config
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.client_ca.is_some());
-        if wants_names {
-            engine = engine.with_authentication();
-        }
-        engine.set_rights(rights);
-        #[cfg(feature = "hashes")]
-        let (threads, hashing) = (
-            config.hashing_workers(),
-            hashing::Hashing::new().map_err(BindError::system)?,
-        );
-        let (users, anonymous) = match &config.access {
-            Access::Anonymous => (None, true),
-            Access::Passwords(users) => (Some(users.clone()), false),
-            Access::File { anonymous, .. } => (sources.users()?, *anonymous),
-        };
-        let passwords = Passwords::new(
-            users,
-            anonymous,
-            #[cfg(feature = "hashes")]
-            hashing,
-        );
-        let mut origin = Instant::ZERO;
-        if let Some(store) = &mut store {
-            engine = engine.with_store();
-            origin = durable::load(&mut **store, &mut engine)?;
-        }
-        let poll = Poll::new().map_err(BindError::system)?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(BindError::system)?;
-        let waker = Arc::new(waker);
-        let mut listeners = Vec::new();
-        let mut addresses = Addresses::default();
-        for address in &config.listeners {
-            let token = Token(FIRST_LISTENER.0 - listeners.len());
-            let (listener, local) = Listener::bind(*address, token, poll.registry())?;
-            listeners.push(listener);
-            addresses.tcp.push(local);
-        }
-        if let Some(what) = what_is_not_built_in(&config) {
-            return Err(BindError::missing(what));
-        }
-        #[cfg(unix)]
-        for path in &config.unix {
-            let token = Token(FIRST_LISTENER.0 - listeners.len());
-            listeners.push(Listener::bind_unix(path.clone(), token, poll.registry())?);
-        }
-        let (sender, commands) = channel();
-        let handle = Handle::new(sender, Arc::clone(&waker), Arc::new(sources));
-        let admission = Arc::new(Admission::new(&config.limits));
-        #[cfg(any(feature = "tls", feature = "http"))]
-        let front = bind_front(&config, &handle, &admission, &mut addresses)?;
-        let store = store.map(|store| durable::start(store, waker));
-        Ok(Self {
-            poll,
-            addresses,
-            listeners,
-            engine,
-            admission,
-            #[cfg(any(feature = "tls", feature = "http"))]
-            front,
-            passwords,
-            #[cfg(feature = "hashes")]
-            threads,
-            sockets: Vec::new(),
-            readable: Readable::default(),
-            writable: VecDeque::new(),
-            lingering: VecDeque::new(),
-            commands,
-            handle,
-            events: None,
-            sys_topics: SysTopics::new(config.sys_interval, origin),
-            tcp_keep_alive: config.tcp_keep_alive,
-            store: store.transpose()?,
-            origin,
-            started: std::time::Instant::now(),
-            stop_at: None,
-        })
-    }
-
-    /// Listens on one more socket for plain TCP: one that whoever started the process has opened,
-    /// such as systemd.
-    ///
-    /// # Errors
-    /// The socket can't be watched.
-    pub fn listen_on(&mut self, socket: std::net::TcpListener) -> Result<(), BindError> {
-        let token = Token(FIRST_LISTENER.0 - self.listeners.len());
-        let (listener, address) =
-            Listener::take(socket, token, self.poll.registry()).map_err(BindError::system)?;
-        self.addresses.tcp.push(address);
-        self.listeners.push(listener);
-        Ok(())
-    }
-
-    /// Where it listens, in the order of [`Config::listeners`], with the ports that the system
-    /// chose.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses.tcp
-    }
-
-    /// The same for [`Config::tls_listeners`].
-    pub fn tls_addrs(&self) -> &[SocketAddr] {
-        &self.addresses.tls
-    }
-
-    /// The same for [`Config::http_listeners`].
-    pub fn http_addrs(&self) -> &[SocketAddr] {
-        &self.addresses.http
-    }
-
-    /// The same for [`Config::https_listeners`].
-    pub fn https_addrs(&self) -> &[SocketAddr] {
-        &self.addresses.https
-    }
-
     /// What stops the broker and asks it, from any thread.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -708,83 +546,6 @@ impl Broker {
     }
 }
 
-/// What the configuration asks for and this build does not have.
-fn what_is_not_built_in(config: &Config) -> Option<&'static str> {
-    let has = |listeners: &[SocketAddr]| !listeners.is_empty();
-    let wants_tls = has(&config.tls_listeners) || has(&config.https_listeners);
-    let wants_http = has(&config.http_listeners) || has(&config.https_listeners);
-    if !cfg!(unix) && !config.unix.is_empty() {
-        return Some("there are no Unix sockets on this system");
-    }
-    if !cfg!(feature = "tls") && wants_tls {
-        return Some("TLS is not built in (feature `tls` of declic-broker)");
-    }
-    if !cfg!(feature = "http") && wants_http {
-        return Some("HTTP is not built in (feature `http` of declic-broker)");
-    }
-    None
-}
-
-/// Opens the listeners of the front, if there are any.
-#[cfg(any(feature = "tls", feature = "http"))]
-fn bind_front(
-    config: &Config,
-    handle: &Handle,
-    admission: &Arc<Admission>,
-    addresses: &mut Addresses,
-) -> Result<Option<Front>, BindError> {
-    let speech = |is_secure, is_http| Speech { is_secure, is_http };
-    let wanted = [
-        (
-            &config.tls_listeners,
-            speech(true, false),
-            &mut addresses.tls,
-        ),
-        (
-            &config.http_listeners,
-            speech(false, true),
-            &mut addresses.http,
-        ),
-        (
-            &config.https_listeners,
-            speech(true, true),
-            &mut addresses.https,
-        ),
-    ];
-    if wanted.iter().all(|(listeners, ..)| listeners.is_empty()) {
-        return Ok(None);
-    }
-    let shared = Shared {
-        broker: handle.clone(),
-        admission: Arc::clone(admission),
-        connect_timeout: config.limits.connect_timeout,
-        tcp_keep_alive: config.tcp_keep_alive,
-        #[cfg(feature = "tls")]
-        tls: handle
-            .sources()
-            .tls
-            .as_ref()
-            .map(|(_, tls)| Arc::clone(tls)),
-        #[cfg(feature = "http")]
-        public_pages: config.public_pages,
-        #[cfg(feature = "http")]
-        origins: config.web_origins.clone(),
-        stop: std::sync::atomic::AtomicBool::new(false),
-    };
-    let mut front = Front::new(shared, config.workers());
-    for (listeners, speech, found) in wanted {
-        if speech.is_secure && !listeners.is_empty() && config.tls.is_none() {
-            return Err(BindError::missing(
-                "a listener with TLS needs a certificate and its key",
-            ));
-        }
-        for address in listeners {
-            found.push(front.bind(*address, speech)?);
-        }
-    }
-    Ok(Some(front))
-}
-
 /// How far writing came.
 enum Flushed {
     All,
@@ -818,26 +579,6 @@ fn flush(
 fn socket(sockets: &mut [Option<Socket>], conn: ConnId) -> Option<&mut Socket> {
     let socket = sockets.get_mut(conn.index())?.as_mut()?;
     (socket.conn == conn).then_some(socket)
-}
-
-impl Readable {
-    fn list(&mut self, socket: &mut Socket) {
-        if !socket.listed {
-            socket.listed = true;
-            self.of(socket.heavy).push_back(socket.conn);
-        }
-    }
-
-    const fn of(&mut self, is_heavy: bool) -> &mut VecDeque<ConnId> {
-        match is_heavy {
-            true => &mut self.heavy,
-            false => &mut self.light,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty()
-    }
 }
 
 const WAKER: Token = Token(usize::MAX);
