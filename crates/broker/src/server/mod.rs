@@ -591,7 +591,7 @@ const BUFFER_SIZE: usize = 64 * 1_024;
 const READ_BUDGET: usize = 512 * 1_024;
 /// The time that reading takes per turn, for light and for heavy sockets each; one read may go
 /// beyond it.
-const READ_TIME: Duration = Duration::from_millis(1);
+const READ_TIME: Duration = Duration::from_micros(250);
 /// New connections per listener and turn.
 const ACCEPT_BUDGET: usize = 64;
 /// Full buffers written to a connection per turn.

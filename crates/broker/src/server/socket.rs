@@ -33,7 +33,8 @@ pub(super) struct Socket {
     pub(super) hung_up: bool,
     /// All is sent that will be; only the peer's end is waited for.
     pub(super) lingering: bool,
-    /// Reading from it is much work: it comes behind those from which it is not.
+    /// It had more to be read than one read took, or that was much work: it comes behind those of
+    /// which neither is so.
     pub(super) heavy: bool,
     /// Halvings of the buffer that is read into, so that one read does not take long.
     shift: u8,
@@ -96,10 +97,11 @@ impl Socket {
     /// the work behind them: a ping has two, and a subscription is searched for in all that is
     /// retained.
     pub(super) fn weigh(&mut self, count: usize, buffer_len: usize, took: Duration) {
-        self.heavy = took > HEAVY;
+        let is_much = took > HEAVY;
+        self.heavy = is_much || self.readable;
         if took > 4 * HEAVY {
             self.shift = (self.shift + 1).min(MOST_HALVINGS);
-        } else if !self.heavy && count == buffer_len >> self.shift {
+        } else if !is_much && count == buffer_len >> self.shift {
             self.shift = self.shift.saturating_sub(1);
         }
     }
