@@ -14,6 +14,7 @@ use declic_mqtt::PacketId;
 use super::batch::Batch;
 use super::connection::ConnId;
 use super::messages::MessageRef;
+use super::retained::is_own;
 
 #[derive(Debug, Default)]
 pub(super) struct Journal {
@@ -275,7 +276,7 @@ impl Journal {
 
     pub(super) fn retained_changed(&mut self, topic: &str) {
         // The broker's own are made anew.
-        if topic.starts_with("$SYS/") {
+        if is_own(topic) {
             return;
         }
         self.touched = true;

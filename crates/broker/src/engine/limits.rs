@@ -53,7 +53,7 @@ pub struct Limits {
     /// quarters of it on, those are slowed down who publish for clients that have fallen behind;
     /// from seven eighths on, such clients lose messages as if their own queues were full.
     pub message_bytes: usize,
-    /// Retained messages.
+    /// Retained messages of clients; the broker's own, in `$SYS`, are not counted.
     pub retained_messages: usize,
     /// Bytes of all retained messages.
     pub retained_bytes: usize,

@@ -11,7 +11,7 @@ use declic_mqtt::{Instant, PacketId, ProtocolVersion, QoS, ReasonCode};
 
 use super::connection::pause;
 use super::messages::{MESSAGE_OVERHEAD, MessageRef};
-use super::retained::Kept;
+use super::retained::{self, Kept};
 use super::session::{Entry, SubscriptionIds};
 use super::timers::Timer;
 use super::tree::Subscriber;
@@ -277,12 +277,12 @@ impl Engine {
         let (topic, size) = (content.topic(), content.bytes().len());
         let old = self.retained.get(topic);
         let old_size = old.map(|old| self.messages.get(&old.message).bytes().len());
-        let others = self.retained.len() - usize::from(old_size.is_some());
         let other_bytes = self.retained.bytes - old_size.unwrap_or(0);
         // `[MQTT-3.3.1-10]`, in 5.0 `[MQTT-3.3.1-6]`
         let forget = content.payload().is_empty();
         if !forget
-            && (others >= self.limits.retained_messages
+            && !retained::is_own(topic)
+            && (self.retained.others(topic) >= self.limits.retained_messages
                 || other_bytes + size > self.limits.retained_bytes)
         {
             self.stats.dropped_retained += 1;

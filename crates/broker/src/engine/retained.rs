@@ -22,13 +22,16 @@ pub(super) struct Retained {
     topics: BTreeMap<Box<str>, (u64, Kept)>,
     /// The number of the newest message; they count up.
     newest: u64,
+    /// How many of them are the broker's own.
+    own: usize,
     pub(super) bytes: usize,
 }
 
 impl Retained {
     pub(super) fn insert(&mut self, topic: &str, kept: Kept) {
         self.newest += 1;
-        self.topics.insert(topic.into(), (self.newest, kept));
+        let old = self.topics.insert(topic.into(), (self.newest, kept));
+        self.own += usize::from(is_own(topic) && old.is_none());
     }
 
     /// A message that was stored with its number.
@@ -48,7 +51,9 @@ impl Retained {
     }
 
     pub(super) fn remove(&mut self, topic: &str) -> Option<Kept> {
-        self.topics.remove(topic).map(|(_, kept)| kept)
+        let (_, kept) = self.topics.remove(topic)?;
+        self.own -= usize::from(is_own(topic));
+        Some(kept)
     }
 
     pub(super) fn get(&self, topic: &str) -> Option<&Kept> {
@@ -69,6 +74,12 @@ impl Retained {
 
     pub(super) fn len(&self) -> usize {
         self.topics.len()
+    }
+
+    /// How many messages of clients there are, without that of `topic`.
+    pub(super) fn others(&self, topic: &str) -> usize {
+        let is_counted = !is_own(topic) && self.topics.contains_key(topic);
+        self.topics.len() - self.own - usize::from(is_counted)
     }
 
     /// The number of the newest message, for [`Self::next`].
@@ -119,6 +130,12 @@ pub(super) enum Next<'a> {
     Later(Option<&'a str>),
     /// There is no more.
     End,
+}
+
+/// Whether the broker itself keeps the topic's message. Only clients' messages are limited in number,
+/// and only they are stored.
+pub(super) fn is_own(topic: &str) -> bool {
+    topic.starts_with("$SYS/")
 }
 
 /// The levels before the first wildcard, without the `/` behind them.

@@ -540,7 +540,7 @@ const LIMITS: &[Key<Settings>] = &[
         "retained_messages",
         Count: usize,
         limits.retained_messages,
-        "Retained messages."
+        "Retained messages of clients; the broker's own, in `$SYS`, are not counted."
     ),
     key!(
         "retained_bytes",

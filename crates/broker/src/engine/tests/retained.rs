@@ -310,6 +310,46 @@ fn retained_messages_are_limited_in_number_and_bytes() {
 }
 
 #[test]
+fn the_brokers_own_topics_take_no_room_from_clients() {
+    let mut world = World::with_limits(Limits {
+        retained_messages: 2,
+        ..Limits::default()
+    });
+    let conn = world.client(V5, "p");
+    for uptime in ["1", "2"] {
+        world
+            .engine
+            .publish_system("$SYS/broker/uptime", uptime.as_bytes());
+        world.engine.publish_system("$SYS/broker/version", b"x");
+    }
+    world.send(
+        conn,
+        &[
+            retained("a", "x", AtLeastOnce, 1),
+            retained("b", "x", AtLeastOnce, 2),
+            retained("c", "x", AtLeastOnce, 3),
+            retained("b", "", AtLeastOnce, 4),
+            retained("c", "x", AtLeastOnce, 5),
+        ],
+    );
+    let reasons = [
+        ReasonCode::NoMatchingSubscribers,
+        ReasonCode::NoMatchingSubscribers,
+        ReasonCode::QuotaExceeded,
+        ReasonCode::NoMatchingSubscribers,
+        ReasonCode::NoMatchingSubscribers,
+    ];
+    let acks = (1..)
+        .zip(reasons)
+        .map(|(id, reason)| Packet::PubAck(ack(id, reason)));
+    world.expect(conn, &acks.collect::<Vec<_>>());
+    // They go on to be told when there is no room for clients' messages.
+    world.engine.publish_system("$SYS/broker/uptime", b"3");
+    world.subscribe(conn, "$SYS/broker/uptime", AtMostOnce);
+    assert_eq!(world.messages(conn), ["$SYS/broker/uptime 3"]);
+}
+
+#[test]
 fn a_retained_message_that_finds_no_room_leaves_the_old_one() {
     let limits = Limits {
         retained_bytes: 10,

@@ -117,8 +117,9 @@ impl Programs {
                     .args(["broker", "--listen", "127.0.0.1:0", "--control", "none"])
                     .stdout(Stdio::piped());
                 if !matches!(storing, Storing::AsItComes) {
-                    // Nothing may be lost, however much is under way.
-                    command.args(["--max-queued", "10000000", "--max-memory", "4G"]);
+                    let config = folder.0.join("declic.toml");
+                    fs::write(&config, ENDLESS_QUEUES)?;
+                    command.arg("--config").arg(config);
                 }
                 match storing {
                     Storing::AsItComes | Storing::Nothing => {}
@@ -198,6 +199,13 @@ impl Drop for Peer {
         let _ = self.child.wait();
     }
 }
+
+/// Nothing may be lost, however much is under way.
+const ENDLESS_QUEUES: &str = "[limits]
+queued_messages = 10000000
+queued_bytes = \"4G\"
+message_bytes = \"4G\"
+";
 
 /// The same rules for all: nothing may be lost, and no packet waits for others.
 fn mosquitto_config(port: u16, storing: Storing<'_>) -> String {
