@@ -12,7 +12,7 @@ pub fn draw(row: Row, panels: &[Panel]) -> String {
         Row::Subscriptions => row.figures()[2],
         _ => row.figures()[0],
     };
-    let width = MARGIN + panels.len() * (PANEL + MARGIN);
+    let width = (MARGIN + panels.len() * (PANEL + MARGIN)).max(LONGEST_TITLE);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEIGHT}\" \
          viewBox=\"0 0 {width} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n\
@@ -146,5 +146,6 @@ const fn color(kind: Kind) -> &'static str {
 const MARGIN: usize = 52;
 const PANEL: usize = 190;
 const HEIGHT: usize = 230;
+const LONGEST_TITLE: usize = 640;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 186.0;
