@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod delivery;
 mod explain;
+mod frame;
 mod hash;
 mod journal;
 mod limits;
