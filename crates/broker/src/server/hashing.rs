@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use declic_mqtt::ReasonCode;
@@ -12,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::passwords::{Answer, REFUSED};
 use super::{Handle, admission};
 use crate::hashes::{Hash, Memory};
-use crate::{Identity, Ticket};
+use crate::{Authenticate, ConnId, Identity, Ticket};
 
 /// Checks passwords elsewhere, each name and password once.
 pub(super) struct Hashing {
@@ -23,6 +24,8 @@ pub(super) struct Hashing {
     rejected: Verdicts,
     /// Who waits for which check.
     waiting: HashMap<Digest, Waiting>,
+    /// The check that a connection waits for.
+    awaited: HashMap<ConnId, Digest>,
     /// Counts the times that users were read: an answer about earlier ones says nothing.
     epoch: u64,
 }
@@ -31,7 +34,9 @@ type Digest = [u8; 32];
 
 struct Waiting {
     name: Box<str>,
-    tickets: Vec<Ticket>,
+    tickets: HashMap<ConnId, Ticket>,
+    /// Shared with the job.
+    is_given_up: Arc<AtomicBool>,
 }
 
 /// One check.
@@ -42,6 +47,8 @@ struct Job {
     /// Whether there is such a user: the hash is another's if not.
     exists: bool,
     password: Box<[u8]>,
+    /// Whether all who waited for it have left.
+    is_given_up: Arc<AtomicBool>,
 }
 
 /// The checks that wait. Addresses take turns: whoever sends many has to wait for himself only.
@@ -71,6 +78,7 @@ impl Hashing {
             accepted: Verdicts::new(MAX_ACCEPTED),
             rejected: Verdicts::new(MAX_REJECTED),
             waiting: HashMap::new(),
+            awaited: HashMap::new(),
             epoch: 0,
         })
     }
@@ -98,7 +106,7 @@ impl Hashing {
     /// Whether it is the password, if that is known already; otherwise it is found out.
     pub(super) fn check(
         &mut self,
-        ticket: Ticket,
+        asked: &Authenticate,
         name: &str,
         password: &[u8],
         hash: &Arc<Hash>,
@@ -113,25 +121,45 @@ impl Hashing {
             return Some(REFUSED);
         }
         if let Some(waiting) = self.waiting.get_mut(&digest) {
-            waiting.tickets.push(ticket);
+            waiting.tickets.insert(asked.conn, asked.ticket);
+            self.awaited.insert(asked.conn, digest);
             return None;
         }
+        let is_given_up = Arc::new(AtomicBool::new(false));
         let job = Job {
             digest,
             epoch: self.epoch,
             hash: Arc::clone(hash),
             exists,
             password: password.into(),
+            is_given_up: Arc::clone(&is_given_up),
         };
         if !self.queue.put(job, address) {
             return Some(Err(ReasonCode::ServerBusy));
         }
         let waiting = Waiting {
             name: name.into(),
-            tickets: vec![ticket],
+            tickets: HashMap::from([(asked.conn, asked.ticket)]),
+            is_given_up,
         };
         self.waiting.insert(digest, waiting);
+        self.awaited.insert(asked.conn, digest);
         None
+    }
+
+    /// A client has left, whether it waited or not. What nobody waits for any more is not checked.
+    pub(super) fn left(&mut self, conn: ConnId) {
+        let Some(digest) = self.awaited.remove(&conn) else {
+            return;
+        };
+        let Some(waiting) = self.waiting.get_mut(&digest) else {
+            return;
+        };
+        waiting.tickets.remove(&conn);
+        if waiting.tickets.is_empty() {
+            waiting.is_given_up.store(true, Ordering::Relaxed);
+            self.waiting.remove(&digest);
+        }
     }
 
     /// A check is done. Returns the answer for those who waited for it.
@@ -144,13 +172,20 @@ impl Hashing {
         if epoch != self.epoch {
             return None;
         }
-        let waiting = self.waiting.remove(&digest)?;
-        if is_right {
-            self.accepted.insert(digest);
-            return Some((Ok(Identity::User(waiting.name)), waiting.tickets));
+        // Good to know, even if all who asked have left meanwhile.
+        match is_right {
+            true => self.accepted.insert(digest),
+            false => self.rejected.insert(digest),
         }
-        self.rejected.insert(digest);
-        Some((REFUSED, waiting.tickets))
+        let waiting = self.waiting.remove(&digest)?;
+        for conn in waiting.tickets.keys() {
+            self.awaited.remove(conn);
+        }
+        let answer = match is_right {
+            true => Ok(Identity::User(waiting.name)),
+            false => REFUSED,
+        };
+        Some((answer, waiting.tickets.into_values().collect()))
     }
 
     /// The users are others now: nothing that was found out counts. Returns who waited; they have
@@ -160,8 +195,9 @@ impl Hashing {
         self.accepted.clear();
         self.rejected.clear();
         self.queue.clear();
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_values().flat_map(|one| one.tickets).collect()
+        self.awaited.clear();
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        waiting.flat_map(|one| one.tickets.into_values()).collect()
     }
 
     /// A number that belongs to a name, and that nobody can guess.
@@ -229,8 +265,10 @@ impl Queue {
             if state.stop {
                 return None;
             }
-            if let Some(job) = state.next() {
-                return Some(job);
+            while let Some(job) = state.next() {
+                if !job.is_given_up.load(Ordering::Relaxed) {
+                    return Some(job);
+                }
             }
             rest();
             state = self
@@ -310,9 +348,12 @@ const MAX_WAITING: usize = 50_000;
 
 #[cfg(test)]
 mod tests {
+    use declic_mqtt::packet::{Connect, Packet};
+    use declic_mqtt::{Instant, ProtocolVersion};
+
     use super::*;
-    use crate::Users;
     use crate::config::Secret;
+    use crate::{Effect, Engine, Limits, Users};
 
     fn job(number: u8) -> Job {
         let hash = Hash::parse(
@@ -324,7 +365,54 @@ mod tests {
             hash: Arc::new(hash.expect("a hash").expect("a valid one")),
             exists: true,
             password: Box::default(),
+            is_given_up: Arc::default(),
         }
+    }
+
+    /// What an engine asks when somebody connects.
+    fn asked(engine: &mut Engine, connect: &Connect<'_>) -> Authenticate {
+        let now = Instant::ZERO;
+        let conn = engine.handle_open(now).expect("there is room");
+        let packet = Packet::Connect(*connect);
+        let mut bytes = [0; 100];
+        let length = packet
+            .encode(ProtocolVersion::V5, &mut bytes)
+            .expect("it fits");
+        engine.handle_bytes(conn, &bytes[..length], now);
+        std::iter::from_fn(|| engine.poll_effect())
+            .find_map(|effect| match effect {
+                Effect::Authenticate(asked) => Some(*asked),
+                _ => None,
+            })
+            .expect("it is asked who that is")
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_checked() {
+        let mut engine = Engine::new(Limits::default(), 1).with_authentication();
+        let mut hashing = Hashing::new().expect("random bytes");
+        let hash = job(0).hash;
+        let mut check = |hashing: &mut Hashing, name: &str| {
+            let connect = Connect::new(ProtocolVersion::V5, "");
+            let asked = asked(&mut engine, &connect);
+            assert_eq!(hashing.check(&asked, name, b"x", &hash, true, None), None);
+            asked.conn
+        };
+        let (first, second) = (check(&mut hashing, "ann"), check(&mut hashing, "ann"));
+        let other = check(&mut hashing, "bob");
+        // Somebody waits for it still.
+        hashing.left(first);
+        let job = hashing.queue.take(|| {}).expect("a check");
+        let told = hashing.verified(job.digest, job.epoch, true);
+        assert!(matches!(told, Some((Ok(_), tickets)) if tickets.len() == 1));
+        hashing.left(second);
+        // Nobody does; the next one is another's.
+        hashing.left(other);
+        check(&mut hashing, "eve");
+        let job = hashing.queue.take(|| {}).expect("a check");
+        assert_eq!(job.digest, hashing.digest("eve", b"x"));
+        assert_eq!((hashing.waiting.len(), hashing.awaited.len()), (1, 1));
+        assert_eq!(hashing.queue.lock().length, 0);
     }
 
     #[test]

@@ -503,6 +503,8 @@ impl Broker {
                 self.admission.leave(address);
             }
             self.engine.handle_closed(conn, now);
+            #[cfg(feature = "hashes")]
+            self.passwords.left(conn);
         }
     }
 

@@ -9,10 +9,10 @@ use declic_mqtt::ReasonCode;
 
 #[cfg(feature = "hashes")]
 use super::{Handle, hashing::Hashing};
-#[cfg(feature = "hashes")]
-use crate::Ticket;
 use crate::config::{Secret, equal_in_constant_time};
 use crate::{Authenticate, Identity, Users};
+#[cfg(feature = "hashes")]
+use crate::{ConnId, Ticket};
 
 /// The users, and what is known of their passwords.
 #[derive(Debug)]
@@ -67,6 +67,12 @@ impl Passwords {
         self.hashing.verified(digest, epoch, is_right)
     }
 
+    /// A client has left: it waits for nothing any more.
+    #[cfg(feature = "hashes")]
+    pub(super) fn left(&mut self, conn: ConnId) {
+        self.hashing.left(conn);
+    }
+
     /// Forgets what was found out about passwords. Returns who waits for it still.
     #[cfg(feature = "hashes")]
     pub(super) fn forget(&mut self) -> Vec<Ticket> {
@@ -101,17 +107,15 @@ impl Passwords {
                 })
             }
             #[cfg(feature = "hashes")]
-            Some(Secret::Hashed(hash)) => {
-                self.hashing
-                    .check(asked.ticket, name, password, hash, true, address)
-            }
+            Some(Secret::Hashed(hash)) => self
+                .hashing
+                .check(asked, name, password, hash, true, address),
             // A name that does not exist takes as long as one that does.
             #[cfg(feature = "hashes")]
             None => match users.stand_in(self.hashing.pick(name)) {
-                Some(Secret::Hashed(hash)) => {
-                    self.hashing
-                        .check(asked.ticket, name, password, hash, false, address)
-                }
+                Some(Secret::Hashed(hash)) => self
+                    .hashing
+                    .check(asked, name, password, hash, false, address),
                 _ => Some(REFUSED),
             },
             #[cfg(not(feature = "hashes"))]
