@@ -35,6 +35,7 @@ pub fn sleep(pin: AnyPin<'_>, active_low: bool, lpwr: LPWR<'_>) {
     // An interrupt that nothing handles would come again and again.
     critical_section::with(|_| {
         if can_be_deep {
+            #[cfg_attr(feature = "esp32c6", expect(unused_mut))]
             let mut config = RtcSleepConfig::deep();
             // What the board kept lies there. On the ESP32-C6 it always lasts.
             #[cfg(not(feature = "esp32c6"))]
