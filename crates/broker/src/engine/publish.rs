@@ -282,7 +282,8 @@ impl Engine {
         let forget = content.payload().is_empty();
         if !forget
             && !retained::is_own(topic)
-            && (self.retained.others(topic) >= self.limits.retained_messages
+            && (self.retained.of_clients() - usize::from(old_size.is_some())
+                >= self.limits.retained_messages
                 || other_bytes + size > self.limits.retained_bytes)
         {
             self.stats.dropped_retained += 1;

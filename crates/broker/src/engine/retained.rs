@@ -29,15 +29,14 @@ pub(super) struct Retained {
 
 impl Retained {
     pub(super) fn insert(&mut self, topic: &str, kept: Kept) {
-        self.newest += 1;
-        let old = self.topics.insert(topic.into(), (self.newest, kept));
-        self.own += usize::from(is_own(topic) && old.is_none());
+        self.restore(topic, self.newest + 1, kept);
     }
 
     /// A message that was stored with its number.
     pub(super) fn restore(&mut self, topic: &str, number: u64, kept: Kept) {
         self.seen(number);
-        self.topics.insert(topic.into(), (number, kept));
+        let old = self.topics.insert(topic.into(), (number, kept));
+        self.own += usize::from(is_own(topic) && old.is_none());
     }
 
     /// There was a message with this number.
@@ -76,10 +75,9 @@ impl Retained {
         self.topics.len()
     }
 
-    /// How many messages of clients there are, without that of `topic`.
-    pub(super) fn others(&self, topic: &str) -> usize {
-        let is_counted = !is_own(topic) && self.topics.contains_key(topic);
-        self.topics.len() - self.own - usize::from(is_counted)
+    /// How many of them are clients'.
+    pub(super) fn of_clients(&self) -> usize {
+        self.topics.len() - self.own
     }
 
     /// The number of the newest message, for [`Self::next`].
