@@ -115,7 +115,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
             // A few are for other things.
             connections: open_files.saturating_sub(100),
         },
-        kinds: kinds(args, &programs, printer),
+        kinds: programs.among(&Kind::ALL, &args.peer, printer),
         programs,
     };
     let rows: Vec<_> = Row::ALL
@@ -157,28 +157,6 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         report.write_into(page)?;
     }
     Ok(ExitCode::Success)
-}
-
-/// Whom to measure. Who is missing is named.
-fn kinds(args: &Args, programs: &Programs, printer: &Printer) -> Vec<Kind> {
-    let wanted = |kind: &Kind| args.peer.is_empty() || args.peer.contains(kind);
-    let (there, missing): (Vec<_>, Vec<_>) = Kind::ALL
-        .into_iter()
-        .filter(wanted)
-        .partition(|kind| programs.has(*kind));
-    for kind in missing {
-        printer.note(format_args!(
-            "{} is left out: {}",
-            kind.name(),
-            match kind {
-                Kind::Rumqttd =>
-                    "build it with `cargo build --release --manifest-path \
-                     tests/peers/rumqttd/Cargo.toml`",
-                _ => "it is not installed",
-            }
-        ));
-    }
-    there
 }
 
 struct Bench {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::machine::{self, Cores};
+use crate::printer::Printer;
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -83,7 +84,31 @@ impl Programs {
         })
     }
 
-    pub fn has(&self, kind: Kind) -> bool {
+    /// Whom to measure: those of `all` that were asked for, or all of them if none was. Who is missing
+    /// is named.
+    pub fn among(&self, all: &[Kind], asked: &[Kind], printer: &Printer) -> Vec<Kind> {
+        let wanted = |kind: &Kind| asked.is_empty() || asked.contains(kind);
+        let (there, missing): (Vec<_>, Vec<_>) = all
+            .iter()
+            .copied()
+            .filter(wanted)
+            .partition(|kind| self.has(*kind));
+        for kind in missing {
+            printer.note(format_args!(
+                "{} is left out: {}",
+                kind.name(),
+                match kind {
+                    Kind::Rumqttd =>
+                        "build it with `cargo build --release --manifest-path \
+                         tests/peers/rumqttd/Cargo.toml`",
+                    _ => "it is not installed",
+                }
+            ));
+        }
+        there
+    }
+
+    fn has(&self, kind: Kind) -> bool {
         match kind {
             Kind::Mosquitto => self.mosquitto.is_some(),
             Kind::Rumqttd => self.rumqttd.is_some(),

@@ -105,7 +105,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
     let (declic, mosquitto) = (args.declic.as_deref(), args.mosquitto.as_deref());
     let programs = Programs::find(declic, mosquitto, None, cores)
         .map_err(|error| failed("this program can't be found", error))?;
-    let kinds = kinds(args, &programs, printer);
+    let kinds = programs.among(&[Kind::Mosquitto, Kind::Declic], &args.peer, printer);
     let mut report = Report::new(description, kinds);
     for row in Row::ALL {
         if !args.row.is_empty() && !args.row.contains(&row) {
@@ -150,23 +150,6 @@ pub fn run(args: &Args, printer: &Printer) -> Result<ExitCode, Error> {
         [] => Ok(ExitCode::Success),
         failures => Err(Error::new(ExitCode::Failure, failures.join("; "))),
     }
-}
-
-fn kinds(args: &Args, programs: &Programs, printer: &Printer) -> Vec<Kind> {
-    let mut kinds = Vec::new();
-    for kind in [Kind::Mosquitto, Kind::Declic] {
-        if !args.peer.is_empty() && !args.peer.contains(&kind) {
-            continue;
-        }
-        match programs.has(kind) {
-            true => kinds.push(kind),
-            false => printer.note(format_args!(
-                "{} is left out: it is not installed",
-                kind.name()
-            )),
-        }
-    }
-    kinds
 }
 
 fn measure(row: Row, peer: &Peer, count: usize, time: Duration) -> io::Result<Outcome> {
